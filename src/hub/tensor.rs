@@ -1,0 +1,94 @@
+//! Tensors as they stand in a checkpoint, before anyone gives them a meaning.
+
+use std::ops::Range;
+
+/// Element types of safetensors that a layer can be stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// 64-bit float.
+    F64,
+    /// 32-bit float.
+    F32,
+    /// 16-bit float.
+    F16,
+    /// Brain float.
+    Bf16,
+    /// Anything else the format knows (integers, booleans, 8-bit floats), by the format's name:
+    /// listed, never computed with.
+    Other(&'static str, usize),
+}
+
+impl Dtype {
+    /// Bytes an element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Other(_, size) => size,
+        }
+    }
+
+    /// The format's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Other(name, _) => name,
+        }
+    }
+}
+
+/// One tensor, or some rows of it, in its stored dtype.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawTensor {
+    /// Stored element type.
+    pub dtype: Dtype,
+    /// Row-major shape of the whole tensor.
+    pub shape: Vec<usize>,
+    /// Rows of the first axis that `bytes` holds; all of them when `None`.
+    pub rows: Option<Range<usize>>,
+    /// Little-endian elements.
+    pub bytes: Vec<u8>,
+}
+
+impl RawTensor {
+    /// The elements as f32, or `None` for a dtype that is no float.
+    pub fn to_f32(&self) -> Option<Vec<f32>> {
+        let bytes = &self.bytes;
+        Some(match self.dtype {
+            Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F16 => {
+                bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
+            }
+            Dtype::Bf16 => {
+                bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()
+            }
+            Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+            Dtype::Other(..) => return None,
+        })
+    }
+}
+
+/// A tensor that a caller wants, or a run of its rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TensorRequest {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// First and past-the-last row of the first axis; `None`: the whole tensor.
+    pub rows: Option<(usize, usize)>,
+}
+
+/// Anything that tensors can be read from by name: a checkpoint, a layer bundle, memory.
+pub trait TensorSource {
+    /// Names of all tensors.
+    fn names(&self) -> Vec<String>;
+
+    /// Reads one tensor.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its bytes cannot be read.
+    fn read(&self, name: &str) -> Result<RawTensor, crate::error::Failure>;
+}

@@ -1,0 +1,1 @@
+//! One table a model family: from `config.json` and tensor names to the block's specification.

@@ -1,0 +1,214 @@
+//! Parameters: one buffer for all that train, with the member axis, and frozen ones apart.
+
+use std::sync::Arc;
+
+use super::Buffer;
+use crate::device::Device;
+
+/// Where one trainable parameter stands within each member's part of an [`Arena`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// First number, counted from the start of a member's part.
+    pub offset: usize,
+    /// How many numbers.
+    pub len: usize,
+}
+
+/// A named parameter of a [`Layout`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Unique within the layout.
+    pub name: String,
+    /// Row-major shape of one member's parameter.
+    pub shape: Vec<usize>,
+    /// Its place.
+    pub slot: Slot,
+}
+
+/// Names, shapes and places of all trainable parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    len: usize,
+}
+
+impl Layout {
+    /// Appends a parameter. Names are unique by the caller's construction (checked in debug builds).
+    pub fn push(&mut self, name: impl Into<String>, shape: &[usize]) -> Slot {
+        let name = name.into();
+        debug_assert!(self.find(&name).is_none(), "parameter `{name}` twice");
+        let slot = Slot { offset: self.len, len: shape.iter().product() };
+        self.len += slot.len;
+        self.entries.push(Entry { name, shape: shape.to_vec(), slot });
+        slot
+    }
+
+    /// All parameters in the order of their places.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The parameter with this name.
+    pub fn find(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// Numbers of one member.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing trains.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One number for every trainable parameter of K members, `[K, P]`: the values themselves, their
+/// gradients, or one of Adam's moments.
+#[derive(Clone, Debug)]
+pub struct Arena {
+    layout: Arc<Layout>,
+    members: usize,
+    buffer: Buffer,
+}
+
+impl Arena {
+    /// Zeros for `members` members.
+    pub fn zeros(device: Device, layout: Arc<Layout>, members: usize) -> Self {
+        let buffer = Buffer::zeros(device, layout.len() * members);
+        Self { layout, members, buffer }
+    }
+
+    /// Names, shapes and places.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// K.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// All numbers, `[K, P]`.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// All numbers, `[K, P]`, to be written.
+    pub fn buffer_mut(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+
+    /// One parameter of all members.
+    pub fn param(&self, slot: Slot) -> Param<'_> {
+        Param { buffer: &self.buffer, offset: slot.offset, len: slot.len, stride: self.layout.len() }
+    }
+
+    /// One parameter of all members, to be written.
+    pub fn param_mut(&mut self, slot: Slot) -> ParamMut<'_> {
+        let stride = self.layout.len();
+        ParamMut { buffer: &mut self.buffer, offset: slot.offset, len: slot.len, stride }
+    }
+
+    /// All parameters of one member, `[P]`.
+    pub fn member(&self, member: usize) -> &[f32] {
+        let len = self.layout.len();
+        &self.buffer.cpu()[member * len..(member + 1) * len]
+    }
+
+    /// All parameters of one member, `[P]`, to be written.
+    pub fn member_mut(&mut self, member: usize) -> &mut [f32] {
+        let len = self.layout.len();
+        &mut self.buffer.cpu_mut()[member * len..(member + 1) * len]
+    }
+}
+
+/// A parameter that never trains, of K members, `[K, len]`. It has no slot, so nothing can
+/// accumulate a gradient for it.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    buffer: Buffer,
+    len: usize,
+}
+
+impl Frozen {
+    /// The members' numbers one after another; all of the same length.
+    pub fn new(device: Device, members: Vec<Vec<f32>>) -> Self {
+        let len = members.first().map_or(0, Vec::len);
+        debug_assert!(members.iter().all(|member| member.len() == len));
+        let numbers = if members.len() == 1 {
+            members.into_iter().next().unwrap_or_default()
+        } else {
+            members.concat()
+        };
+        Self { buffer: Buffer::from_vec(device, numbers), len }
+    }
+
+    /// The parameter of all members.
+    pub fn param(&self) -> Param<'_> {
+        Param { buffer: &self.buffer, offset: 0, len: self.len, stride: self.len }
+    }
+}
+
+/// One parameter of K members as an operation reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Param<'a> {
+    buffer: &'a Buffer,
+    offset: usize,
+    len: usize,
+    stride: usize,
+}
+
+impl<'a> Param<'a> {
+    /// One member's numbers in the host's memory.
+    pub fn cpu(self, member: usize) -> &'a [f32] {
+        let start = self.offset + member * self.stride;
+        &self.buffer.cpu()[start..start + self.len]
+    }
+
+    /// Numbers of one member.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One parameter's gradient (or value) of K members as an operation writes it.
+#[derive(Debug)]
+pub struct ParamMut<'a> {
+    buffer: &'a mut Buffer,
+    offset: usize,
+    len: usize,
+    stride: usize,
+}
+
+impl ParamMut<'_> {
+    /// One member's numbers in the host's memory.
+    pub fn cpu(&mut self, member: usize) -> &mut [f32] {
+        let start = self.offset + member * self.stride;
+        &mut self.buffer.cpu_mut()[start..start + self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_and_parameters_do_not_overlap() {
+        let mut layout = Layout::default();
+        let a = layout.push("a", &[2, 3]);
+        let b = layout.push("b", &[4]);
+        let mut arena = Arena::zeros(Device::Cpu, Arc::new(layout), 2);
+        arena.param_mut(a).cpu(1).fill(1.0);
+        arena.param_mut(b).cpu(0).fill(2.0);
+        assert_eq!(arena.member(0), [0., 0., 0., 0., 0., 0., 2., 2., 2., 2.]);
+        assert_eq!(arena.member(1), [1., 1., 1., 1., 1., 1., 0., 0., 0., 0.]);
+        assert_eq!(arena.param(b).cpu(0), [2.0; 4]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Differentiable operations, each a forward and a backward written out over reused buffers.
+//! Nothing here knows an architecture's name or opens a file.
+//!
+//! Activations are matrices of rows with a leading member axis, `[K, R, D]`, in one [`Buffer`];
+//! parameters stand in an [`Arena`] (trainable) or in a [`Frozen`] buffer, and reach an operation
+//! as a [`Param`]. An operation with trainable parameters adds to their gradients (weights can be
+//! shared); every other output is overwritten unless its documentation says otherwise.
+
+pub mod arena;
+pub mod buffer;
+pub mod rows;
+
+pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
+pub use buffer::Buffer;
+pub use rows::{DropoutKey, Rows};
