@@ -37,7 +37,7 @@ fn gelu(x: f32) -> ValueAndSlope {
 #[inline]
 fn gelu_tanh(x: f32) -> ValueAndSlope {
     // (1 + tanh u) / 2 = sigmoid(2u)
-    const TWICE_ROOT: f32 = 1.595_769_1;
+    const TWICE_ROOT: f32 = 1.595_769_2;
     const CUBIC: f32 = 0.044_715;
     let gate = sigmoid(TWICE_ROOT * (x + CUBIC * x * x * x));
     // beyond 10 the gate is constant in f32, while the slope of u would overflow

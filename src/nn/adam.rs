@@ -47,6 +47,7 @@ impl Adam {
     /// with a gradient does, also where the gradient is zero.
     ///
     /// `step` counts from 1. `trained` may be in any order, each slot at most once.
+    #[expect(clippy::too_many_arguments, reason = "the arenas are the caller's, each borrowed its own way")]
     pub fn step(
         &self,
         step: u64,

@@ -16,6 +16,7 @@ pub const IGNORE: u32 = u32::MAX;
 ///
 /// # Shapes
 /// logits and dlogits `[K, B, classes]`, targets `[B]` below `classes`, losses `[K]`.
+#[expect(clippy::too_many_arguments, reason = "sizes, inputs and outputs, each once")]
 pub fn forward_backward(
     members: usize,
     examples: usize,

@@ -88,9 +88,10 @@ pub fn forward(members: usize, rows: &Rows, width: usize, dropout: Dropout, x: &
     run(work, pieces.into_par_iter().enumerate(), |(piece, mut members)| {
         let mut factors = vec![0.0; width];
         let first = piece * rows_together;
-        for row in first..(first + rows_together).min(rows.len()) {
-            mask.row(examples[row], rows.positions[row], &mut factors);
-            let place = (row - first) * width..(row - first + 1) * width;
+        let names = examples[first..].iter().zip(&rows.positions[first..]).take(rows_together);
+        for (row, (&example, &token)) in names.enumerate() {
+            mask.row(example, token, &mut factors);
+            let place = row * width..(row + 1) * width;
             for member in &mut members {
                 member[place.clone()].iter_mut().zip(&factors).for_each(|(x, factor)| *x *= factor);
             }

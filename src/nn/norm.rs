@@ -71,6 +71,7 @@ pub struct Saved {
 ///
 /// # Shapes
 /// x and y `[K, R, width]`, weight and bias `[width]`.
+#[expect(clippy::too_many_arguments, reason = "sizes, inputs and outputs, each once")]
 pub fn forward(
     kind: Kind,
     eps: f64,
@@ -136,6 +137,7 @@ fn normalise(
 ///
 /// # Shapes
 /// x, dy and dx `[K, R, width]`; weight, dweight and dbias `[width]`.
+#[expect(clippy::too_many_arguments, reason = "sizes, inputs and outputs, each once")]
 pub fn backward(
     kind: Kind,
     shape: Shape,
