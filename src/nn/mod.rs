@@ -6,8 +6,20 @@
 //! as a [`Param`]. An operation with trainable parameters adds to their gradients (weights can be
 //! shared); every other output is overwritten unless its documentation says otherwise.
 
+pub mod activation;
+pub mod adam;
 pub mod arena;
 pub mod buffer;
+pub mod cross_entropy;
+pub mod dropout;
+pub(crate) mod elementary;
+pub mod embedding;
+pub(crate) mod gemm;
+pub mod linear;
+pub mod norm;
+pub(crate) mod parallel;
+pub mod pooling;
+pub mod residual;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
