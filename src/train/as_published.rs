@@ -65,7 +65,10 @@ impl AsPublished {
             chosen.insert(switch.ok_or_else(|| Error::Unknown {
                 what: "published behaviour",
                 value: word.into(),
-                expected: format!("`all` or some of {}", Self::ALL.map(|s| format!("`{}`", s.name())).join(", ")),
+                expected: format!(
+                    "`all` or some of {}",
+                    Self::ALL.map(|s| format!("`{}`", s.name())).join(", ")
+                ),
             })?);
         }
         Ok(chosen)

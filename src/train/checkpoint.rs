@@ -68,7 +68,9 @@ impl State {
         write_numbers(&mut to, &history.tokens, u64::to_le_bytes)?;
         write_numbers(&mut to, &history.losses, f64::to_le_bytes)?;
         write_numbers(&mut to, &history.gradient_norms, f64::to_le_bytes)?;
-        for arena in [Some(&self.values), Some(&self.moments.first), Some(&self.moments.second), self.best.as_ref()] {
+        for arena in
+            [Some(&self.values), Some(&self.moments.first), Some(&self.moments.second), self.best.as_ref()]
+        {
             if let Some(arena) = arena {
                 write_numbers(&mut to, &arena.buffer().to_vec(), f32::to_le_bytes)?;
             }
@@ -91,7 +93,12 @@ impl State {
     /// # Errors
     /// [`Error::Format`], [`Error::Damaged`] and [`Error::Io`]. Whether it is the right run is the
     /// trainer's to say.
-    pub fn read(from: &mut dyn Read, device: Device, layout: &Arc<Layout>, members: usize) -> Result<Self, Error> {
+    pub fn read(
+        from: &mut dyn Read,
+        device: Device,
+        layout: &Arc<Layout>,
+        members: usize,
+    ) -> Result<Self, Error> {
         let mut from = Hashing { inner: from, hash: Sha256::new() };
         if take::<8>(&mut from)? != MAGIC {
             return Err(damaged("it does not begin as a checkpoint"));
@@ -144,7 +151,12 @@ impl State {
     ///
     /// # Errors
     /// As there.
-    pub fn from_bytes(mut bytes: &[u8], device: Device, layout: &Arc<Layout>, members: usize) -> Result<Self, Error> {
+    pub fn from_bytes(
+        mut bytes: &[u8],
+        device: Device,
+        layout: &Arc<Layout>,
+        members: usize,
+    ) -> Result<Self, Error> {
         Self::read(&mut bytes, device, layout, members)
     }
 }

@@ -137,7 +137,12 @@ impl Arguments {
     }
 }
 
-fn require(name: &'static str, value: impl ToString, possible: bool, expected: &'static str) -> Result<(), Error> {
+fn require(
+    name: &'static str,
+    value: impl ToString,
+    possible: bool,
+    expected: &'static str,
+) -> Result<(), Error> {
     if possible { Ok(()) } else { Err(Error::Refused { name, value: value.to_string(), expected }) }
 }
 
@@ -274,7 +279,10 @@ mod tests {
         ];
         for (name, case) in cases {
             let message = case.expect_err(name).to_string();
-            assert!(message.starts_with(&format!("`{name}` is `")) && message.contains("expected"), "{message}");
+            assert!(
+                message.starts_with(&format!("`{name}` is `")) && message.contains("expected"),
+                "{message}"
+            );
         }
     }
 

@@ -32,7 +32,9 @@ pub enum Error {
         split: String,
     },
     /// The last short batch is dropped, and it is the only one.
-    #[error("{examples} training examples make no whole batch: expected at least {batch_size}, the batch size")]
+    #[error(
+        "{examples} training examples make no whole batch: expected at least {batch_size}, the batch size"
+    )]
     NoBatch {
         /// Examples of the training split.
         examples: usize,

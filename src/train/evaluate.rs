@@ -1,7 +1,7 @@
 //! Predictions of K members on a whole split, and their scores.
 
 use super::metrics::{Confusion, Metric, Scores, classification, spans};
-use super::{AsPublished, Config, Gold, Learner, Objective, Pass, Source, Span, span_loss};
+use super::{AsPublished, Config, Gold, Learner, Objective, Pass, Source, Span};
 use crate::error::Failure;
 use crate::nn::{Arena, Buffer};
 
@@ -158,7 +158,7 @@ impl Collected {
             }
             (Objective::Span { over_padding }, Gold::Spans(predicted)) => {
                 let rows = input.rows();
-                for (example, span) in span_loss::predict(rows, *over_padding, logits).into_iter().enumerate() {
+                for (example, span) in spans::predict(rows, *over_padding, logits).into_iter().enumerate() {
                     let first = rows.segment(example).start;
                     let ends = [(span.start, 0), (span.end, 1)];
                     self.logits.extend(ends.map(|(token, end)| logits[(first + token as usize) * 2 + end]));

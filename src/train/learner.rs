@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Input, Pass};
 use crate::device::Device;
 use crate::error::Failure;
-use crate::nn::{Arena, Buffer, Layout};
+use crate::nn::{Arena, Buffer, Layout, Slot};
 
 /// K models of one layout that compute logits and gradients together. Members never mix: what one
 /// computes is the same whichever others are in the stack.
@@ -18,6 +18,12 @@ pub trait Learner {
 
     /// K.
     fn members(&self) -> usize;
+
+    /// The parameters that receive gradients, so that optimisers leave the others as they are
+    /// (weight decay included); all of the layout unless the learner says otherwise.
+    fn trained(&self) -> Vec<Slot> {
+        self.layout().entries().iter().map(|entry| entry.slot).collect()
+    }
 
     /// Computes the logits, and for [`Pass::Train`] keeps what [`Learner::backward`] needs.
     ///

@@ -19,7 +19,6 @@ pub mod optimization;
 pub mod pretrain;
 pub mod schedule;
 pub mod source;
-pub mod span_loss;
 pub mod state;
 pub mod trainer;
 

@@ -1,6 +1,6 @@
 //! What is learnt: gold answers, and the loss of logits against them.
 
-use super::{Error, span_loss};
+use super::Error;
 use crate::nn::{Buffer, Rows, cross_entropy};
 
 /// The answer to a question: a run of tokens of its own text, both ends included. An end before
@@ -75,7 +75,8 @@ impl Objective {
     }
 
     /// Mean loss of a batch for every member, `[K]`, and its gradient by the logits, in their shape.
-    /// A loss that is not finite is given as it is.
+    /// A loss that is not finite is given as it is: NaN where a logit is not finite, or where a gold
+    /// position is padding that takes no part.
     ///
     /// # Errors
     /// [`Error::Logits`] when the logits do not have the shape of this objective, and [`Error::Gold`]
@@ -90,7 +91,6 @@ impl Objective {
     ) -> Result<(), Error> {
         let members = losses.len();
         self.check_shape(members, rows, logits)?;
-        dlogits.resize(logits.len());
         match (self, gold) {
             (Self::Classification { classes, smoothing }, Gold::Classes(gold)) => {
                 let examples = rows.examples();
@@ -100,7 +100,21 @@ impl Objective {
                 Ok(())
             }
             (Self::Span { over_padding }, Gold::Spans(gold)) => {
-                span_loss::forward_backward(rows, *over_padding, logits, gold, losses, dlogits);
+                let ends = gold.iter().enumerate().map(|(example, &Span { start, end })| {
+                    let length = rows.segment(example).len();
+                    if start.max(end) as usize >= length {
+                        return Err(Error::Gold {
+                            split: "batch".into(),
+                            example,
+                            found: format!("{start} to {end}"),
+                            expected: format!("positions below {length}"),
+                        });
+                    }
+                    Ok(cross_entropy::Span { start, end })
+                });
+                let ends: Vec<cross_entropy::Span> = ends.collect::<Result<_, _>>()?;
+                let padding = *over_padding;
+                cross_entropy::span_forward_backward(members, rows, padding, logits, &ends, losses, dlogits);
                 Ok(())
             }
             _ => Err(self.wrong_kind("batch", 0, gold)),
@@ -168,10 +182,7 @@ mod tests {
             objective.check_gold("train", &gold).expect_err("refused").to_string()
         };
         let third = message(TWO_CLASSES, Gold::Classes(vec![0, 1, 2]));
-        assert_eq!(
-            third,
-            "example 2 of split `train` has the gold answer `2`: expected a class below 2"
-        );
+        assert_eq!(third, "example 2 of split `train` has the gold answer `2`: expected a class below 2");
         assert!(message(TWO_CLASSES, Gold::Classes(vec![])).contains("no example"));
         let span = Gold::Spans(vec![Span { start: 0, end: 1 }]);
         assert!(message(TWO_CLASSES, span.clone()).contains("expected a class"));

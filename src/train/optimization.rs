@@ -3,27 +3,11 @@
 use std::sync::Arc;
 
 use super::{Cause, Error, Input, Learner, Optimizer, Pass};
-use crate::device::Device;
 use crate::error::Failure;
-use crate::nn::adam::{Adam, gradient_norms};
-use crate::nn::{Arena, Buffer, Layout, Rows};
+use crate::nn::adam::{Adam, clip_scale, gradient_norms};
+use crate::nn::{Arena, Buffer, Rows, Slot};
 
-/// Adam's moments of all trainable parameters.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// Decayed mean of the gradients.
-    pub first: Arena,
-    /// Decayed mean of their squares.
-    pub second: Arena,
-}
-
-impl Moments {
-    /// Before the first update.
-    pub fn zeros(device: Device, layout: Arc<Layout>, members: usize) -> Self {
-        let first = Arena::zeros(device, layout, members);
-        Self { second: first.clone(), first }
-    }
-}
+pub use crate::nn::adam::Moments;
 
 /// How gradients become updates; the learning rate comes with each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,10 +27,9 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The factor of a gradient of this norm: `min(1, clip / (norm + 1e-6))`, PyTorch's
-    /// `clip_grad_norm_`.
+    /// The factor of a gradient of this norm.
     pub fn clip_factor(&self, norm: f64) -> f32 {
-        if self.clip == 0.0 { 1.0 } else { (self.clip / (norm + 1e-6)).min(1.0) as f32 }
+        if self.clip == 0.0 { 1.0 } else { clip_scale(norm, self.clip) }
     }
 }
 
@@ -54,6 +37,7 @@ impl Rule {
 #[derive(Debug)]
 pub struct Optimization {
     rule: Rule,
+    trained: Vec<Slot>,
     gradients: Arena,
     dlogits: Buffer,
     losses: Vec<f64>,
@@ -61,12 +45,14 @@ pub struct Optimization {
 }
 
 impl Optimization {
-    /// For K members of this layout.
-    pub fn new(device: Device, layout: Arc<Layout>, members: usize, rule: Rule) -> Self {
+    /// For the parameters that this learner trains.
+    pub fn new(learner: &dyn Learner, rule: Rule) -> Self {
+        let members = learner.members();
         Self {
             rule,
-            gradients: Arena::zeros(device, layout, members),
-            dlogits: Buffer::zeros(device, 0),
+            trained: learner.trained(),
+            gradients: Arena::zeros(learner.device(), Arc::clone(learner.layout()), members),
+            dlogits: Buffer::zeros(learner.device(), 0),
             losses: vec![0.0; members],
             norms: vec![0.0; members],
         }
@@ -142,14 +128,13 @@ impl Optimization {
         let factor = |(&norm, &alive): (&f64, &bool)| if alive { self.rule.clip_factor(norm) } else { 0.0 };
         let scale: Vec<f32> = self.norms.iter().zip(alive).map(factor).collect();
         let adam = Adam {
-            learning_rate,
             beta1: self.rule.beta1,
             beta2: self.rule.beta2,
             eps: self.rule.eps,
             weight_decay: self.rule.weight_decay,
             decoupled: self.rule.optimizer == Optimizer::AdamW,
         };
-        adam.step(step, &scale, values, &self.gradients, &mut moments.first, &mut moments.second);
+        adam.step(step, learning_rate, &scale, &self.trained, values, &self.gradients, moments);
         for (member, numbers) in held {
             // weight decay moves a value whose gradient is zero
             values.member_mut(member).copy_from_slice(&numbers);

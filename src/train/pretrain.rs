@@ -7,11 +7,9 @@ use super::optimization::Rule;
 use super::schedule::{Schedule, Shape, Warmup};
 use super::{Error, Flow, Input, Learner, Moments, Optimization, Optimizer, Pass, Step, Tokens};
 use crate::error::Failure;
-use crate::nn::{Arena, DropoutKey, Rows, cross_entropy};
+use crate::nn::cross_entropy::{self, IGNORE};
+use crate::nn::{Arena, DropoutKey, Rows};
 use crate::seed::{Seed, unit_f32};
-
-/// The target of a row that is not learnt.
-pub const IGNORE: u32 = u32::MAX;
 
 /// What a language model learns to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +77,10 @@ pub fn pretrain(
     observe: &mut dyn FnMut(&Step) -> Result<Flow, Failure>,
 ) -> Result<Arena, Failure> {
     check(config, sequences)?;
-    let (device, layout, members) = (learner.device(), learner.layout().clone(), learner.members());
-    let mut moments = Moments::zeros(device, layout.clone(), members);
-    let mut optimization = Optimization::new(device, layout, members, config.rule);
+    let members = learner.members();
+    let zeros = Arena::zeros(learner.device(), learner.layout().clone(), members);
+    let mut moments = Moments { first: zeros.clone(), second: zeros };
+    let mut optimization = Optimization::new(learner, config.rule);
     let schedule = Schedule::new(Shape::Linear, Warmup::Steps(config.warmup), config.steps);
     let sampler = Sampler { sequences, batch_size: config.batch_size, seed: config.seed.derive("order") };
     for done in 0..config.steps {
@@ -142,10 +141,18 @@ fn check(config: &Config, sequences: &[Vec<u32>]) -> Result<(), Error> {
             "at least one of each",
         );
     }
-    let shortest = if config.objective == Objective::NextToken { 2 } else { 1 };
+    let shortest = if config.objective == Objective::NextToken { 2 } else { 0 };
     for (n, sequence) in sequences.iter().enumerate() {
         if sequence.len() < shortest {
-            return wrong(format!("sequence {n} has {} tokens", sequence.len()), "at least two to tell the next");
+            return wrong(
+                format!("sequence {n} has {} tokens", sequence.len()),
+                "at least two to tell the next",
+            );
+        }
+        if let Objective::MaskedTokens { special_ids, .. } = &config.objective
+            && sequence.iter().all(|token| special_ids.contains(token))
+        {
+            return wrong(format!("sequence {n} holds special tokens only"), "a token that can be hidden");
         }
         if let Some(token) = sequence.iter().find(|&&token| token as usize >= config.vocabulary) {
             return wrong(format!("sequence {n} has token {token}"), "tokens of the vocabulary");
@@ -195,6 +202,7 @@ impl Objective {
             }
             Self::MaskedTokens { mask_id, special_ids } => {
                 let seed = config.seed.derive("hide").derive(&step.to_string());
+                let mut nearest: Option<(u32, usize)> = None;
                 for example in 0..tokens.rows.examples() {
                     let id = tokens.rows.example_ids[example];
                     for (position, row) in tokens.rows.segment(example).enumerate() {
@@ -203,11 +211,17 @@ impl Objective {
                             continue;
                         }
                         let draw = seed.words([position as u32, id as u32, (id >> 32) as u32, 0]);
+                        let candidate = (draw[0], row);
+                        nearest = Some(nearest.map_or(candidate, |nearest| nearest.min(candidate)));
                         if let Some(shown) = hide(draw, *word, *mask_id, config.vocabulary) {
                             targets[row] = *word;
                             *word = shown;
                         }
                     }
+                }
+                // a small batch in which chance chose nothing would have no loss
+                if let (true, Some((_, row))) = (targets.iter().all(|&target| target == IGNORE), nearest) {
+                    targets[row] = std::mem::replace(&mut tokens.ids[row], *mask_id);
                 }
             }
         }

@@ -68,7 +68,10 @@ impl TokenSet {
                 let rows = rows.max(offsets[example + 1] - offsets[example]);
                 if span.start.max(span.end) as usize >= rows {
                     return Err(Error::Text {
-                        what: format!("the span {}-{} of example {example} ends outside", span.start, span.end),
+                        what: format!(
+                            "the span {}-{} of example {example} ends outside",
+                            span.start, span.end
+                        ),
                         expected: "positions within the text",
                     });
                 }

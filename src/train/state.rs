@@ -121,6 +121,7 @@ impl State {
     /// A training that has not begun.
     pub fn new(device: Device, fingerprint: String, values: Arena) -> Self {
         let members = values.members();
+        let zeros = Arena::zeros(device, Arc::clone(values.layout()), members);
         Self {
             fingerprint,
             step: 0,
@@ -128,7 +129,7 @@ impl State {
             batch: 0,
             loss_sums: vec![0.0; members],
             members: vec![MemberState::default(); members],
-            moments: Moments::zeros(device, Arc::clone(values.layout()), members),
+            moments: Moments { first: zeros.clone(), second: zeros },
             values,
             best: None,
             history: History::default(),

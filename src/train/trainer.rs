@@ -108,13 +108,12 @@ impl<'a> Trainer<'a> {
             return Err(Error::NoBatch { examples, batch_size: config.batch_size });
         }
         let total_steps = config.total_steps(examples);
-        let members = learner.members();
         Ok(Self {
             fingerprint: fingerprint(config, task, learner),
             batches,
             total_steps,
             schedule: Schedule::new(config.schedule, config.warmup, total_steps),
-            optimization: Optimization::new(learner.device(), learner.layout().clone(), members, config.rule()),
+            optimization: Optimization::new(learner, config.rule()),
             order: None,
             config,
             task,
@@ -201,9 +200,13 @@ impl<'a> Trainer<'a> {
         let number = state.step + 1;
         let pass = Pass::Train(DropoutKey { seed: self.config.seeds().dropout, step: number, site: 0 });
         let objective = &self.task.objective;
-        self.optimization.gradient(self.learner, &state.values, &input, pass, |rows, logits, losses, dlogits| {
-            objective.loss(rows, logits, &gold, losses, dlogits)
-        })?;
+        self.optimization.gradient(
+            self.learner,
+            &state.values,
+            &input,
+            pass,
+            |rows, logits, losses, dlogits| objective.loss(rows, logits, &gold, losses, dlogits),
+        )?;
         let mut fallen = Vec::new();
         for (member, of_member) in state.members.iter_mut().enumerate() {
             if let (None, Some(cause)) = (of_member.diverged, self.optimization.cause(member)) {
@@ -298,7 +301,9 @@ impl<'a> Trainer<'a> {
             }
         }
         let results = state.members.iter().zip(evaluations);
-        let result = |(member, evaluations): (&super::state::MemberState, Vec<Evaluation>)| match member.diverged {
+        let result = |(member, evaluations): (&super::state::MemberState, Vec<Evaluation>)| match member
+            .diverged
+        {
             Some(divergence) => MemberResult::Diverged(divergence),
             None => MemberResult::Trained { epoch: member.best.map_or(0, |best| best.epoch), evaluations },
         };

@@ -125,6 +125,8 @@ mod tests {
         batch: usize,
         batch_accuracy: f64,
         batch_macro_f1: f64,
+        #[serde(default)]
+        logits: Vec<Vec<f32>>,
     }
 
     /// Made by `tests/fixtures/metrics/classification.py` with scikit-learn.
@@ -135,6 +137,9 @@ mod tests {
         let cases: Vec<Case> = serde_json::from_str(GOLDEN).unwrap();
         assert!(cases.len() > 10);
         for case in cases {
+            if !case.logits.is_empty() {
+                assert!(case.logits.iter().map(|row| argmax(row)).eq(case.predicted.iter().copied()));
+            }
             let confusion = Confusion::new(&case.gold, &case.predicted);
             let sizes: Vec<usize> = case.gold.chunks(case.batch).map(<[u32]>::len).collect();
             let over_batches =

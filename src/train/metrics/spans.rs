@@ -1,5 +1,7 @@
-//! Exact match and F1 of spans as sets of token positions, without any normalisation of text.
+//! Spans from logits, and their exact match and F1 as sets of token positions, without any
+//! normalisation of text.
 
+use crate::nn::Rows;
 use crate::train::Span;
 
 impl Span {
@@ -25,6 +27,23 @@ impl Span {
         let shared = Self { start: self.start.max(other.start), end: self.end.min(other.end) };
         2.0 * shared.tokens() as f64 / both as f64
     }
+}
+
+/// The most likely start and end of each example for one member's logits, `[R, 2]`, each on its
+/// own; the first of equal ones.
+pub fn predict(rows: &Rows, over_padding: bool, logits: &[f32]) -> Vec<Span> {
+    let likeliest = |example: usize, channel: usize| {
+        let segment = rows.segment(example);
+        let mut best = None;
+        for row in segment.clone().filter(|&row| over_padding || rows.is_real(row)) {
+            let logit = logits[row * 2 + channel];
+            if best.is_none_or(|(_, largest)| logit > largest) {
+                best = Some((row, logit));
+            }
+        }
+        best.map_or(0, |(row, _)| (row - segment.start) as u32)
+    };
+    (0..rows.examples()).map(|n| Span { start: likeliest(n, 0), end: likeliest(n, 1) }).collect()
 }
 
 /// Part of the spans that match; NaN without examples.
@@ -71,6 +90,16 @@ mod tests {
         assert_eq!(exact_match(&gold, &predicted), 0.2);
         // starts are right in 1 and 5, ends in 1 only
         assert!((end_accuracy(&gold, &predicted) - 0.3).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_likeliest_ends_are_predicted_and_the_first_of_equal_ones() {
+        let mut rows = Rows::packed(&[3, 2]);
+        let logits = [1.0, 0.0, 1.0, 2.0, 0.0, 2.0, 0.5, 0.0, 9.0, 9.0];
+        assert_eq!(predict(&rows, false, &logits), [span(0, 1), span(1, 1)]);
+        rows.real = Some(vec![true, true, true, true, false]);
+        assert_eq!(predict(&rows, false, &logits)[1], span(0, 0));
+        assert_eq!(predict(&rows, true, &logits)[1], span(1, 1));
     }
 
     #[test]
