@@ -167,6 +167,12 @@ impl<'a> Param<'a> {
         &self.buffer.cpu()[start..start + self.len]
     }
 
+    /// The members from this one on.
+    #[must_use]
+    pub fn from_member(self, first: usize) -> Self {
+        Self { offset: self.offset + first * self.stride, ..self }
+    }
+
     /// Numbers of one member.
     pub fn len(self) -> usize {
         self.len
@@ -188,6 +194,12 @@ pub struct ParamMut<'a> {
 }
 
 impl ParamMut<'_> {
+    /// The members from this one on.
+    #[must_use]
+    pub fn from_member(self, first: usize) -> Self {
+        Self { offset: self.offset + first * self.stride, ..self }
+    }
+
     /// One member's numbers in the host's memory.
     pub fn cpu(&mut self, member: usize) -> &mut [f32] {
         let start = self.offset + member * self.stride;

@@ -8,6 +8,8 @@
 
 pub mod arena;
 pub mod buffer;
+pub mod heads;
+pub mod routing;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
