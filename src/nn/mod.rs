@@ -8,6 +8,7 @@
 
 pub mod arena;
 pub mod buffer;
+pub(crate) mod gemm;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
