@@ -7,8 +7,13 @@
 //! shared); every other output is overwritten unless its documentation says otherwise.
 
 pub mod arena;
+pub mod attention;
 pub mod buffer;
+pub mod convolution;
+pub mod dropout;
 pub(crate) mod gemm;
+pub mod relative;
+pub mod rotary;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
