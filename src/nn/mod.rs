@@ -6,13 +6,23 @@
 //! as a [`Param`]. An operation with trainable parameters adds to their gradients (weights can be
 //! shared); every other output is overwritten unless its documentation says otherwise.
 
+pub mod activation;
+pub mod adam;
 pub mod arena;
 pub mod attention;
 pub mod buffer;
 pub mod convolution;
+pub mod cross_entropy;
 pub mod dropout;
+pub(crate) mod elementary;
+pub mod embedding;
 pub(crate) mod gemm;
+pub mod linear;
+pub mod norm;
+pub(crate) mod parallel;
+pub mod pooling;
 pub mod relative;
+pub mod residual;
 pub mod rotary;
 pub mod rows;
 

@@ -1,0 +1,141 @@
+//! Activations and their gated forms, elementwise.
+
+use rayon::prelude::*;
+
+use super::Buffer;
+use super::elementary::{normal, sigmoid};
+use super::parallel::{PIECE, map, map2, run};
+
+/// An elementwise function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// max(x, 0); its derivative at 0 is taken as 0.
+    Relu,
+    /// x Φ(x), the exact form by the error function (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// The same paper's approximation x (1 + tanh u) / 2, u = √(2/π) (x + 0.044715 x³).
+    GeluTanh,
+    /// x / (1 + e^-x).
+    Silu,
+}
+
+/// A function's value and derivative.
+type ValueAndSlope = (f32, f32);
+
+#[inline]
+fn relu(x: f32) -> ValueAndSlope {
+    // written so that NaN stays NaN, which max would hide
+    if x <= 0.0 { (0.0, 0.0) } else { (x, 1.0) }
+}
+
+#[inline]
+fn gelu(x: f32) -> ValueAndSlope {
+    let at = normal(x);
+    (x * at.cumulative, at.cumulative + x * at.density)
+}
+
+#[inline]
+fn gelu_tanh(x: f32) -> ValueAndSlope {
+    // (1 + tanh u) / 2 = sigmoid(2u)
+    const TWICE_ROOT: f32 = 1.595_769_1;
+    const CUBIC: f32 = 0.044_715;
+    let gate = sigmoid(TWICE_ROOT * (x + CUBIC * x * x * x));
+    // beyond 10 the gate is constant in f32, while the slope of u would overflow
+    let near = x.clamp(-10.0, 10.0);
+    let slope = TWICE_ROOT * (1.0 + 3.0 * CUBIC * near * near);
+    (x * gate, gate + near * gate * (1.0 - gate) * slope)
+}
+
+#[inline]
+fn silu(x: f32) -> ValueAndSlope {
+    let gate = sigmoid(x);
+    (x * gate, gate + x * gate * (1.0 - gate))
+}
+
+/// Runs a block of code with `$function` bound to the activation's function, so that each gets a
+/// loop of its own.
+macro_rules! dispatch {
+    ($activation:expr, $function:ident => $code:expr) => {
+        match $activation {
+            Activation::Relu => {
+                let $function = relu;
+                $code
+            }
+            Activation::Gelu => {
+                let $function = gelu;
+                $code
+            }
+            Activation::GeluTanh => {
+                let $function = gelu_tanh;
+                $code
+            }
+            Activation::Silu => {
+                let $function = silu;
+                $code
+            }
+        }
+    };
+}
+
+/// y = a(x).
+pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
+    y.resize(x.len());
+    dispatch!(activation, a => map(y.cpu_mut(), x.cpu(), |y, x| *y = a(x).0));
+}
+
+/// dx = dy a'(x).
+pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+    dx.resize(x.len());
+    dispatch!(activation, a => map2(dx.cpu_mut(), x.cpu(), dy.cpu(), |dx, x, dy| *dx = dy * a(x).1));
+}
+
+/// y = a(gate) up.
+pub fn gated_forward(activation: Activation, gate: &Buffer, up: &Buffer, y: &mut Buffer) {
+    y.resize(gate.len());
+    dispatch!(activation, a => map2(y.cpu_mut(), gate.cpu(), up.cpu(), |y, gate, up| *y = a(gate).0 * up));
+}
+
+/// dgate = dy up a'(gate), dup = dy a(gate).
+pub fn gated_backward(
+    activation: Activation,
+    gate: &Buffer,
+    up: &Buffer,
+    dy: &Buffer,
+    dgate: &mut Buffer,
+    dup: &mut Buffer,
+) {
+    assert!(up.len() == gate.len() && dy.len() == gate.len());
+    dgate.resize(gate.len());
+    dup.resize(gate.len());
+    let work = gate.len();
+    let inputs = gate.cpu().par_chunks(PIECE).zip(up.cpu().par_chunks(PIECE)).zip(dy.cpu().par_chunks(PIECE));
+    let outputs = dgate.cpu_mut().par_chunks_mut(PIECE).zip(dup.cpu_mut().par_chunks_mut(PIECE));
+    dispatch!(activation, a => run(work, inputs.zip(outputs), |(((gate, up), dy), (dgate, dup))| {
+        let inputs = gate.iter().zip(up).zip(dy);
+        for (((&gate, &up), &dy), (dgate, dup)) in inputs.zip(dgate.iter_mut().zip(dup)) {
+            let (value, slope) = a(gate);
+            *dgate = dy * up * slope;
+            *dup = dy * value;
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn far_from_zero_every_activation_is_the_identity_or_zero() {
+        for (name, function) in
+            [("gelu", gelu as fn(f32) -> ValueAndSlope), ("tanh", gelu_tanh), ("silu", silu)]
+        {
+            assert_eq!(function(1e20), (1e20, 1.0), "{name}");
+            let (value, slope) = function(-150.0);
+            assert!(value.abs() < 1e-30 && slope.abs() < 1e-30, "{name}: {value} {slope}");
+            assert_eq!(function(0.0), (0.0, 0.5), "{name}");
+            assert!(function(f32::NAN).0.is_nan(), "{name}");
+        }
+        assert!(relu(f32::NAN).0.is_nan());
+        assert_eq!((relu(-1.0), relu(0.0), relu(2.0)), ((0.0, 0.0), (0.0, 0.0), (2.0, 1.0)));
+    }
+}

@@ -1,0 +1,162 @@
+//! Dropout (Srivastava et al. 2014) whose masks are counted, not drawn in order: whether an
+//! element is kept depends on what it is, not on where it stands in a batch, a stack or a thread.
+
+use rayon::prelude::*;
+
+use super::parallel::{rows_in_piece, run};
+use super::{Buffer, DropoutKey, Rows};
+use crate::seed::{Seed, unit_f32};
+
+/// One dropout of one step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Names the mask.
+    pub key: DropoutKey,
+    /// Of setting an element to zero, in [0, 1); the others are divided by 1 - probability.
+    pub probability: f32,
+}
+
+/// Channels that one call of the generator decides.
+pub(crate) const CHANNELS: usize = 4;
+
+/// A [`Dropout`] ready to decide elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mask {
+    seed: Seed,
+    probability: f32,
+    scale: f32,
+}
+
+impl Dropout {
+    /// The mask, with site and step mixed into a seed of its own, which leaves the generator's
+    /// whole counter to example, token and channel.
+    pub(crate) fn mask(self) -> Mask {
+        let DropoutKey { seed, step, site } = self.key;
+        let words = seed.words([site, step as u32, (step >> 32) as u32, 0]);
+        Mask {
+            seed: Seed(u64::from(words[0]) | u64::from(words[1]) << 32),
+            probability: self.probability,
+            scale: 1.0 / (1.0 - self.probability),
+        }
+    }
+}
+
+impl Mask {
+    /// Which of the four channels from `4 * quad` on are kept.
+    #[inline]
+    pub(crate) fn keeps(self, example_id: u64, token: u32, quad: u32) -> [bool; CHANNELS] {
+        let words = self.seed.words([quad, token, example_id as u32, (example_id >> 32) as u32]);
+        words.map(|word| unit_f32(word) >= self.probability)
+    }
+
+    /// What the four channels from `4 * quad` on are multiplied by: 0 or 1 / (1 - probability).
+    #[inline]
+    pub(crate) fn factors(self, example_id: u64, token: u32, quad: u32) -> [f32; CHANNELS] {
+        self.keeps(example_id, token, quad).map(|keep| if keep { self.scale } else { 0.0 })
+    }
+
+    /// What a row's channels are multiplied by.
+    pub(crate) fn row(self, example_id: u64, token: u32, factors: &mut [f32]) {
+        for (quad, factors) in factors.chunks_mut(CHANNELS).enumerate() {
+            let drawn = self.factors(example_id, token, quad as u32);
+            factors.copy_from_slice(&drawn[..factors.len()]);
+        }
+    }
+}
+
+/// Whether one element is kept.
+pub fn keep(key: DropoutKey, example_id: u64, token: u32, channel: u32, probability: f32) -> bool {
+    let mask = Dropout { key, probability }.mask();
+    mask.keeps(example_id, token, channel / CHANNELS as u32)[channel as usize % CHANNELS]
+}
+
+/// Sets elements to zero and scales the others, in place; the same for every member. Applied to
+/// the gradient of its output it gives that of its input, so it is its own backward.
+///
+/// # Shapes
+/// x `[K, R, width]`.
+pub fn forward(members: usize, rows: &Rows, width: usize, dropout: Dropout, x: &mut Buffer) {
+    assert_eq!(x.len(), members * rows.len() * width);
+    if dropout.probability == 0.0 || x.is_empty() {
+        return;
+    }
+    let mask = dropout.mask();
+    let examples = examples_of_rows(rows);
+    let rows_together = rows_in_piece(width);
+    let work = x.len();
+    let pieces = pieces_of_all_members(x, rows.len() * width, rows_together * width);
+    run(work, pieces.into_par_iter().enumerate(), |(piece, mut members)| {
+        let mut factors = vec![0.0; width];
+        let first = piece * rows_together;
+        for row in first..(first + rows_together).min(rows.len()) {
+            mask.row(examples[row], rows.positions[row], &mut factors);
+            let place = (row - first) * width..(row - first + 1) * width;
+            for member in &mut members {
+                member[place.clone()].iter_mut().zip(&factors).for_each(|(x, factor)| *x *= factor);
+            }
+        }
+    });
+}
+
+/// The id of every row's example.
+fn examples_of_rows(rows: &Rows) -> Vec<u64> {
+    let mut ids = Vec::with_capacity(rows.len());
+    for (example, &id) in rows.example_ids.iter().enumerate() {
+        ids.resize(rows.offsets[example + 1], id);
+    }
+    ids
+}
+
+/// The same piece of all members, one after another, so that a mask is drawn once for all.
+fn pieces_of_all_members(x: &mut Buffer, member: usize, piece: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut members: Vec<_> = x.cpu_mut().chunks_mut(member).map(|x| x.chunks_mut(piece)).collect();
+    (0..member.div_ceil(piece)).map(|_| members.iter_mut().filter_map(Iterator::next).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: DropoutKey = DropoutKey { seed: Seed(5), step: 7, site: 3 };
+
+    #[test]
+    fn the_mask_has_its_probability_and_its_scale() {
+        let rows = Rows::packed(&[40, 60]);
+        let mut x = Buffer::from_vec(crate::device::Device::Cpu, vec![1.0; 100 * 101]);
+        forward(1, &rows, 101, Dropout { key: KEY, probability: 0.1 }, &mut x);
+        let zeros = x.cpu().iter().filter(|x| **x == 0.0).count();
+        assert!(x.cpu().iter().all(|x| *x == 0.0 || (*x - 1.0 / 0.9).abs() < 1e-6));
+        // 10 100 draws of probability 0.1: 1010 with a deviation of 30
+        assert!((890..1130).contains(&zeros), "{zeros}");
+    }
+
+    #[test]
+    fn every_part_of_the_name_changes_the_mask() {
+        let mask = |key, example, token| -> Vec<bool> {
+            (0..64).map(|channel| keep(key, example, token, channel, 0.5)).collect()
+        };
+        let first = mask(KEY, 1, 2);
+        let others = [
+            mask(DropoutKey { seed: Seed(6), ..KEY }, 1, 2),
+            mask(DropoutKey { step: 8, ..KEY }, 1, 2),
+            mask(KEY.at(4), 1, 2),
+            mask(KEY, 1 << 32 | 1, 2),
+            mask(KEY, 1, 3),
+        ];
+        assert!(others.iter().all(|other| *other != first));
+        assert_eq!(mask(KEY, 1, 2), first);
+    }
+
+    #[test]
+    fn elements_follow_the_public_rule_wherever_they_stand() {
+        let mut rows = Rows::packed(&[3, 2]);
+        rows.example_ids = vec![11, 1 << 40];
+        let mut x = Buffer::from_vec(crate::device::Device::Cpu, vec![1.0; 2 * 5 * 7]);
+        forward(2, &rows, 7, Dropout { key: KEY, probability: 0.4 }, &mut x);
+        for (place, &x) in x.cpu().iter().enumerate() {
+            let (row, channel) = (place / 7 % 5, place % 7);
+            let (example, token) = if row < 3 { (11, row) } else { (1 << 40, row - 3) };
+            assert_eq!(x != 0.0, keep(KEY, example, token as u32, channel as u32, 0.4));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How operations spread over threads: in pieces whose boundaries depend on sizes only, so that no
+//! number depends on the threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Numbers below which a pass stays on the calling thread: waking another one costs 5 to 10 µs,
+/// about what one thread needs for this many.
+pub(crate) const PARALLEL_FROM: usize = 1 << 15;
+
+/// Numbers of one piece of an elementwise pass: 32 KiB, so that the few slices that a pass reads
+/// and writes stay in a core's second cache, and pieces are many times more than threads.
+pub(crate) const PIECE: usize = 1 << 13;
+
+/// Columns that one task sums at a time: four cache lines of every row.
+const COLUMNS: usize = 64;
+
+/// Partial sums of [`sum_of`], enough for a vector unit to be busy with additions.
+const LANES: usize = 8;
+
+/// Runs `each` on all items, on the threads of the current pool if `work` numbers are enough.
+pub(crate) fn run<I: IndexedParallelIterator>(work: usize, items: I, each: impl Fn(I::Item) + Sync + Send) {
+    let together = if work < PARALLEL_FROM { items.len().max(1) } else { 1 };
+    items.with_min_len(together).for_each(each);
+}
+
+/// Rows of `width` numbers that make a piece.
+pub(crate) fn rows_in_piece(width: usize) -> usize {
+    (PIECE / width.max(1)).max(1)
+}
+
+/// `each(y, x)` on pieces of two slices of one length.
+pub(crate) fn map(y: &mut [f32], x: &[f32], each: impl Fn(&mut f32, f32) + Sync + Send) {
+    assert_eq!(y.len(), x.len(), "slices of different length");
+    run(y.len(), y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)), |(y, x)| {
+        y.iter_mut().zip(x).for_each(|(y, &x)| each(y, x));
+    });
+}
+
+/// `each(y, a, b)` on pieces of three slices of one length.
+pub(crate) fn map2(y: &mut [f32], a: &[f32], b: &[f32], each: impl Fn(&mut f32, f32, f32) + Sync + Send) {
+    assert!(y.len() == a.len() && y.len() == b.len(), "slices of different length");
+    let work = y.len();
+    let pieces = y.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).zip(b.par_chunks(PIECE));
+    run(work, pieces, |((y, a), b)| {
+        y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| each(y, a, b));
+    });
+}
+
+/// The sum of `value` over a slice, in f64 and a fixed order.
+pub(crate) fn sum_of(numbers: &[f32], value: impl Fn(f32) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let whole = numbers.chunks_exact(LANES);
+    let rest: f64 = whole.remainder().iter().map(|&x| value(x)).sum();
+    for chunk in whole {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += value(x));
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// Adds to `sums[column]` what `add_row(row, columns, totals)` adds up over all rows, where
+/// `totals` belong to `columns`; f64 totals, rows in order.
+pub(crate) fn add_column_sums(
+    rows: usize,
+    sums: &mut [f32],
+    add_row: impl Fn(usize, Range<usize>, &mut [f64]) + Sync + Send,
+) {
+    run(rows * sums.len(), sums.par_chunks_mut(COLUMNS).enumerate(), |(block, sums)| {
+        let columns = block * COLUMNS..block * COLUMNS + sums.len();
+        let mut totals = [0.0; COLUMNS];
+        let totals = &mut totals[..sums.len()];
+        for row in 0..rows {
+            add_row(row, columns.clone(), totals);
+        }
+        sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum += *total as f32);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_take_every_number_once() {
+        let numbers: Vec<f32> = (0..1003_u16).map(f32::from).collect();
+        assert_eq!(sum_of(&numbers, f64::from), 1003.0 * 1002.0 / 2.0);
+        let mut sums = vec![1.0; 130];
+        add_column_sums(3, &mut sums, |row, columns, totals| {
+            totals.iter_mut().zip(columns).for_each(|(total, column)| *total += (row * 1000 + column) as f64);
+        });
+        assert!(sums.iter().enumerate().all(|(column, &sum)| sum == (3001 + 3 * column) as f32));
+    }
+}
