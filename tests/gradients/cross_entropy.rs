@@ -5,7 +5,9 @@ use candle_nn::ops::log_softmax;
 use pifi_probe::nn::Rows;
 use pifi_probe::nn::cross_entropy::{IGNORE, Span, forward_backward, span_forward_backward};
 
-use crate::support::{K, Operation, buffer, random, used};
+use crate::support::{
+    K, Operation, buffer, keeps_its_bits, matches_autograd, matches_differences, random, used,
+};
 
 fn scaled(dlogits: &[f32], dlosses: &[f32]) -> Vec<f32> {
     let len = dlogits.len() / dlosses.len();
@@ -40,8 +42,8 @@ fn class_losses_match_differences_and_autograd() {
     let targets = [2, 0, IGNORE, 1, 2];
     for smoothing in [0.0, 0.05] {
         classes(&targets, 3, smoothing, |operation| {
-            operation.matches_differences();
-            operation.matches_autograd(&|values| {
+            matches_differences(operation);
+            matches_autograd(operation, &|values| {
                 let smoothing = f64::from(smoothing);
                 let share = |row: u32, class: u32| {
                     let smooth = smoothing / 3.0;
@@ -56,11 +58,11 @@ fn class_losses_match_differences_and_autograd() {
                 let log_probabilities = log_softmax(&values[0].reshape((5, 3))?, 1)?;
                 log_probabilities.mul(&wanted)?.sum_all()? / -4.0
             });
-            operation.keeps_its_bits();
+            keeps_its_bits(operation);
         });
     }
     let many: Vec<u32> = (0..5000).map(|row| row % 7).collect();
-    classes(&many, 7, 0.1, |operation| operation.keeps_its_bits());
+    classes(&many, 7, 0.1, keeps_its_bits);
 }
 
 #[test]
@@ -88,11 +90,11 @@ fn span_losses_match_differences_and_autograd() {
             forward: &|members, values| run(members, &values[0]).0,
             backward: &|members, values, dlosses| vec![scaled(&run(members, &values[0]).1, dlosses)],
         };
-        operation.matches_differences();
-        operation.keeps_its_bits();
+        matches_differences(&operation);
+        keeps_its_bits(&operation);
         // padding stands at the ends of the segments, so what is counted is a run of rows
         let lengths = if include_padding { [4, 3] } else { [3, 2] };
-        operation.matches_autograd(&|values| {
+        matches_autograd(&operation, &|values| {
             let logits = values[0].reshape((7, 2))?;
             let mut loss = Tensor::new(0.0, &Device::Cpu)?;
             for (example, target) in targets.iter().enumerate() {

@@ -4,7 +4,9 @@ use pifi_probe::device::Device;
 use pifi_probe::nn::linear::{Orientation, Shape, backward_bias, backward_input, backward_weight, forward};
 use pifi_probe::nn::{Buffer, Frozen};
 
-use crate::support::{K, Operation, Params, buffer, random, used, wide};
+use crate::support::{
+    K, Operation, Params, buffer, keeps_its_bits, matches_autograd, matches_differences, random, used, wide,
+};
 
 fn trainable(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operation)) {
     let shape = |members| Shape { members, rows, inputs, outputs };
@@ -51,20 +53,20 @@ fn frozen(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operation)
 fn linear_gradients_match_differences_and_autograd() {
     for (rows, inputs, outputs) in [(5, 7, 3), (1, 6, 5), (2, 1, 1)] {
         trainable(rows, inputs, outputs, |operation| {
-            operation.matches_differences();
-            operation.matches_autograd(&|values| {
+            matches_differences(operation);
+            matches_autograd(operation, &|values| {
                 let x = values[0].reshape((rows, inputs))?;
                 let weight = values[1].reshape((outputs, inputs))?;
                 x.matmul(&weight.t()?)?.broadcast_add(&values[2])
             });
-            operation.keeps_its_bits();
+            keeps_its_bits(operation);
         });
     }
 }
 
 #[test]
 fn large_linear_maps_keep_their_bits() {
-    trainable(129, 257, 131, |operation| operation.keeps_its_bits());
+    trainable(129, 257, 131, keeps_its_bits);
 }
 
 #[test]
@@ -89,9 +91,9 @@ fn both_orientations_of_a_weight_are_one_map() {
 
 #[test]
 fn frozen_linear_maps_match_differences() {
-    frozen(5, 7, 3, |operation| operation.matches_differences());
+    frozen(5, 7, 3, matches_differences);
     for (rows, inputs, outputs) in [(1, 7, 3), (5, 7, 3), (129, 257, 131)] {
-        frozen(rows, inputs, outputs, |operation| operation.keeps_its_bits());
+        frozen(rows, inputs, outputs, keeps_its_bits);
     }
 }
 

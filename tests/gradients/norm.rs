@@ -3,7 +3,9 @@
 use candle_nn::ops::{layer_norm_slow, rms_norm_slow};
 use pifi_probe::nn::norm::{Kind, Saved, Shape, backward, forward};
 
-use crate::support::{K, Operation, Params, buffer, random, used, wide};
+use crate::support::{
+    K, Operation, Params, buffer, keeps_its_bits, matches_autograd, matches_differences, random, used, wide,
+};
 
 const EPS: f64 = 1e-5;
 
@@ -60,8 +62,8 @@ fn norm_gradients_match_differences_and_autograd() {
     for (kind, biased) in KINDS {
         let (rows, width) = (5, 7);
         norm(kind, biased, rows, width, |operation| {
-            operation.matches_differences();
-            operation.matches_autograd(&|values| {
+            matches_differences(operation);
+            matches_autograd(operation, &|values| {
                 let (x, weight) = (values[0].reshape((rows, width))?, &values[1]);
                 match kind {
                     Kind::LayerNorm if biased => layer_norm_slow(&x, weight, &values[2], EPS as f32),
@@ -77,8 +79,8 @@ fn norm_gradients_match_differences_and_autograd() {
 #[test]
 fn norms_keep_their_bits() {
     for (kind, biased) in KINDS {
-        norm(kind, biased, 5, 7, |operation| operation.keeps_its_bits());
-        norm(kind, biased, 301, 129, |operation| operation.keeps_its_bits());
+        norm(kind, biased, 5, 7, keeps_its_bits);
+        norm(kind, biased, 301, 129, keeps_its_bits);
     }
 }
 

@@ -4,7 +4,9 @@ use pifi_probe::nn::dropout::{self, Dropout};
 use pifi_probe::nn::{DropoutKey, Rows, embedding, pooling, residual};
 use pifi_probe::seed::Seed;
 
-use crate::support::{K, Operation, Params, buffer, random, used, wide};
+use crate::support::{
+    K, Operation, Params, buffer, keeps_its_bits, matches_autograd, matches_differences, random, used, wide,
+};
 
 fn lookup(ids: &[u32], vocabulary: usize, width: usize, check: impl Fn(&Operation)) {
     let scale = 1.5;
@@ -32,16 +34,16 @@ fn lookup(ids: &[u32], vocabulary: usize, width: usize, check: impl Fn(&Operatio
 fn embedding_gradients_match_differences_and_autograd() {
     let ids = [4, 1, 4, 0, 6, 1, 4];
     lookup(&ids, 7, 5, |operation| {
-        operation.matches_differences();
-        operation.matches_autograd(&|values| {
+        matches_differences(operation);
+        matches_autograd(operation, &|values| {
             let index = candle_core::Tensor::new(&ids, &candle_core::Device::Cpu)?;
             let found = values[0].reshape((7, 5))?.index_select(&index, 0)?;
             (found * 1.5)?.add(&values[1].reshape((7, 5))?)
         });
-        operation.keeps_its_bits();
+        keeps_its_bits(operation);
     });
     let many: Vec<u32> = (0..700).map(|row| row * row % 37).collect();
-    lookup(&many, 40, 65, |operation| operation.keeps_its_bits());
+    lookup(&many, 40, 65, keeps_its_bits);
 }
 
 fn segments() -> Rows {
@@ -67,8 +69,8 @@ fn pooling_gradients_match_differences() {
                 vec![dx.to_vec()]
             },
         };
-        operation.matches_differences();
-        operation.keeps_its_bits();
+        matches_differences(&operation);
+        keeps_its_bits(&operation);
     }
 }
 
@@ -88,12 +90,12 @@ fn gathering_gradients_match_differences_and_autograd() {
             vec![dx.to_vec()]
         },
     };
-    operation.matches_differences();
-    operation.matches_autograd(&|values| {
+    matches_differences(&operation);
+    matches_autograd(&operation, &|values| {
         let index = candle_core::Tensor::new(&rows.map(|row| row as u32), &candle_core::Device::Cpu)?;
         values[0].reshape((total, width))?.index_select(&index, 0)
     });
-    operation.keeps_its_bits();
+    keeps_its_bits(&operation);
 }
 
 const DROPOUT: Dropout = Dropout { key: DropoutKey { seed: Seed(5), step: 3, site: 8 }, probability: 0.3 };
@@ -115,9 +117,9 @@ fn dropout_is_its_own_gradient() {
             backward: &|members, _, dy| vec![dropped(members, &rows, width, DROPOUT, dy)],
         };
         if width == 7 {
-            operation.matches_differences();
+            matches_differences(&operation);
         }
-        operation.keeps_its_bits();
+        keeps_its_bits(&operation);
     }
 }
 

@@ -41,81 +41,85 @@ impl Operation<'_> {
     fn cotangent(&self) -> Vec<f32> {
         random(99, self.outputs())
     }
+}
 
-    /// Gradients of all inputs against (f(x + h) - f(x - h)) / 2h, with f the cotangent's product
-    /// with the outputs.
-    pub(crate) fn matches_differences(&self) {
-        let cotangent = self.cotangent();
-        let loss = |inputs: &[Vec<f32>]| -> f64 {
-            let outputs = (self.forward)(K, inputs);
-            outputs.iter().zip(&cotangent).map(|(y, &c)| y * f64::from(c)).sum()
-        };
-        let gradients = (self.backward)(K, &self.inputs, &cotangent);
-        assert_eq!(gradients.len(), self.inputs.len());
-        let mut inputs = self.inputs.clone();
-        for (input, gradient) in gradients.iter().enumerate() {
-            assert_eq!(gradient.len(), inputs[input].len());
-            let scale = largest(gradient);
-            for (place, &gradient) in gradient.iter().enumerate() {
-                let middle = inputs[input][place];
-                let (above, below) = (middle + STEP, middle - STEP);
-                inputs[input][place] = above;
-                let loss_above = loss(&inputs);
-                inputs[input][place] = below;
-                let loss_below = loss(&inputs);
-                inputs[input][place] = middle;
-                let difference = (loss_above - loss_below) / (f64::from(above) - f64::from(below));
-                let error = (difference - f64::from(gradient)).abs() / scale;
-                assert!(
-                    error < DIFFERENCE_TOLERANCE,
-                    "input {input}, place {place}: {gradient}, difference {difference}"
-                );
-            }
-        }
-    }
-
-    /// Outputs and gradients against candle's autograd.
-    pub(crate) fn matches_autograd(&self, reference: Reference) {
-        let cotangent = self.cotangent();
-        let outputs = (self.forward)(K, &self.inputs);
-        let gradients = (self.backward)(K, &self.inputs, &cotangent);
-        for member in 0..K {
-            let inputs: Vec<Var> = self.inputs.iter().map(|input| var(part(input, member))).collect();
-            let tensors: Vec<Tensor> = inputs.iter().map(|input| input.as_tensor().clone()).collect();
-            let expected = reference(&tensors).expect("a reference forward").flatten_all().expect("flat");
-            close("outputs", part(&outputs, member), &expected.to_vec1().expect("f64 outputs"));
-            let cotangent = var(part(&cotangent, member));
-            let loss = expected.mul(&cotangent).and_then(|product| product.sum_all()).expect("a loss");
-            let store = loss.backward().expect("a reference backward");
-            for (number, (input, gradient)) in inputs.iter().zip(&gradients).enumerate() {
-                let expected = store.get(input).expect("a gradient").to_vec1().expect("f64 gradients");
-                let gradient: Vec<f64> = part(gradient, member).iter().copied().map(f64::from).collect();
-                close(&format!("gradient {number}"), &gradient, &expected);
-            }
-        }
-    }
-
-    /// A member computes in a stack what it computes alone, and on two threads what on one.
-    pub(crate) fn keeps_its_bits(&self) {
-        let cotangent = self.cotangent();
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| ((self.forward)(K, &self.inputs), (self.backward)(K, &self.inputs, &cotangent)))
-        };
-        let stacked = on(1);
-        assert!(stacked == on(2), "two threads change bits");
-        for member in 0..K {
-            let inputs: Vec<Vec<f32>> = self.inputs.iter().map(|x| part(x, member).to_vec()).collect();
-            let outputs = (self.forward)(1, &inputs);
-            assert!(outputs == part(&stacked.0, member), "outputs of member {member} change in a stack");
-            let gradients = (self.backward)(1, &inputs, part(&cotangent, member));
-            for (alone, stacked) in gradients.iter().zip(&stacked.1) {
-                assert!(alone == part(stacked, member), "gradients of member {member} change in a stack");
-            }
+/// Gradients of all inputs against (f(x + h) - f(x - h)) / 2h, with f the cotangent's product
+/// with the outputs.
+pub(crate) fn matches_differences(operation: &Operation) {
+    let cotangent = operation.cotangent();
+    let loss = |inputs: &[Vec<f32>]| -> f64 {
+        let outputs = (operation.forward)(K, inputs);
+        outputs.iter().zip(&cotangent).map(|(y, &c)| y * f64::from(c)).sum()
+    };
+    let gradients = (operation.backward)(K, &operation.inputs, &cotangent);
+    assert_eq!(gradients.len(), operation.inputs.len());
+    let mut inputs = operation.inputs.clone();
+    for (input, gradient) in gradients.iter().enumerate() {
+        assert_eq!(gradient.len(), inputs[input].len());
+        let scale = largest(gradient);
+        for (place, &gradient) in gradient.iter().enumerate() {
+            let middle = inputs[input][place];
+            let (above, below) = (middle + STEP, middle - STEP);
+            inputs[input][place] = above;
+            let loss_above = loss(&inputs);
+            inputs[input][place] = below;
+            let loss_below = loss(&inputs);
+            inputs[input][place] = middle;
+            let difference = (loss_above - loss_below) / (f64::from(above) - f64::from(below));
+            let error = (difference - f64::from(gradient)).abs() / scale;
+            assert!(
+                error < DIFFERENCE_TOLERANCE,
+                "input {input}, place {place}: {gradient}, difference {difference}"
+            );
         }
     }
 }
 
+/// Outputs and gradients against candle's autograd.
+pub(crate) fn matches_autograd(operation: &Operation, reference: Reference) {
+    let cotangent = operation.cotangent();
+    let outputs = (operation.forward)(K, &operation.inputs);
+    let gradients = (operation.backward)(K, &operation.inputs, &cotangent);
+    for member in 0..K {
+        let inputs: Vec<Var> = operation.inputs.iter().map(|input| var(part(input, member))).collect();
+        let tensors: Vec<Tensor> = inputs.iter().map(|input| input.as_tensor().clone()).collect();
+        let expected = reference(&tensors).expect("a reference forward").flatten_all().expect("flat");
+        close("outputs", part(&outputs, member), &expected.to_vec1().expect("f64 outputs"));
+        let cotangent = var(part(&cotangent, member));
+        let loss = expected.mul(&cotangent).and_then(|product| product.sum_all()).expect("a loss");
+        let store = loss.backward().expect("a reference backward");
+        for (number, (input, gradient)) in inputs.iter().zip(&gradients).enumerate() {
+            let expected = store.get(input).expect("a gradient").to_vec1().expect("f64 gradients");
+            let gradient: Vec<f64> = part(gradient, member).iter().copied().map(f64::from).collect();
+            close(&format!("gradient {number}"), &gradient, &expected);
+        }
+    }
+}
+
+/// A member computes in a stack what it computes alone, and on two threads what on one.
+pub(crate) fn keeps_its_bits(operation: &Operation) {
+    let cotangent = operation.cotangent();
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            (
+                (operation.forward)(K, &operation.inputs),
+                (operation.backward)(K, &operation.inputs, &cotangent),
+            )
+        })
+    };
+    let stacked = on(1);
+    assert!(stacked == on(2), "two threads change bits");
+    for member in 0..K {
+        let inputs: Vec<Vec<f32>> = operation.inputs.iter().map(|x| part(x, member).to_vec()).collect();
+        let outputs = (operation.forward)(1, &inputs);
+        assert!(outputs == part(&stacked.0, member), "outputs of member {member} change in a stack");
+        let gradients = (operation.backward)(1, &inputs, part(&cotangent, member));
+        for (alone, stacked) in gradients.iter().zip(&stacked.1) {
+            assert!(alone == part(stacked, member), "gradients of member {member} change in a stack");
+        }
+    }
+}
 /// Trainable parameters for an operation, each from its values `[members, len]`, and a gradient
 /// arena of zeros. A parameter that nobody uses stands before each, so that offsets matter.
 pub(crate) struct Params {
