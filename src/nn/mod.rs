@@ -9,7 +9,9 @@
 pub mod activation;
 pub mod adam;
 pub mod arena;
+pub mod attention;
 pub mod buffer;
+pub mod convolution;
 pub mod cross_entropy;
 pub mod dropout;
 pub(crate) mod elementary;
@@ -19,7 +21,9 @@ pub mod linear;
 pub mod norm;
 pub(crate) mod parallel;
 pub mod pooling;
+pub mod relative;
 pub mod residual;
+pub mod rotary;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};

@@ -191,7 +191,10 @@ mod tests {
     /// Powers of two: 2^(-8 i / n); others: the paper's rule, here for 6 and 12 heads.
     #[test]
     fn slopes_of_any_number_of_heads() {
-        assert_eq!(alibi_slopes(8), [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625, 0.007_812_5, 0.003_906_25]);
+        assert_eq!(
+            alibi_slopes(8),
+            [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625, 0.007_812_5, 0.003_906_25]
+        );
         assert_eq!(alibi_slopes(6), [0.25, 0.0625, 0.015_625, 0.003_906_25, 0.5, 0.125]);
         let twelve = alibi_slopes(12);
         let expected = [1., 2., 3., 4., 5., 6., 7., 8., 0.5, 1.5, 2.5, 3.5].map(|e: f64| 2f64.powf(-e));

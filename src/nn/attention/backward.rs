@@ -33,9 +33,8 @@ pub(super) fn run(
     let dq = split::columns(dq.cpu_mut(), all().map(|segment| segment.queries.len()), groups, width);
     let dk = split::columns(dk.cpu_mut(), runs(), groups, shape.head_dim);
     let dv = split::columns(dv.cpu_mut(), runs(), groups, shape.head_dim);
-    let sizes = all().flat_map(|segment| {
-        std::iter::repeat_n(segment.pairs() * shape.heads / groups * keeping, groups)
-    });
+    let sizes = all()
+        .flat_map(|segment| std::iter::repeat_n(segment.pairs() * shape.heads / groups * keeping, groups));
     let scores = split::parts(saved.score_gradients.cpu_mut(), sizes);
     let saved = Weights {
         probabilities: saved.probabilities.cpu(),

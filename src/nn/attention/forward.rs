@@ -33,12 +33,9 @@ pub(super) fn run(attention: &Attention<'_>, operands: [&[f32]; 3], out: &mut Bu
     let probabilities = split::parts(saved.probabilities.cpu_mut(), tiles(1));
     let dropped = split::parts(saved.dropped.cpu_mut(), tiles(dropping));
     let cap_slopes = split::parts(saved.cap_slopes.cpu_mut(), tiles(capping));
-    out.into_par_iter()
-        .zip(probabilities)
-        .zip(dropped)
-        .zip(cap_slopes)
-        .enumerate()
-        .for_each_init(Scratch::default, |scratch, (index, (((out, probabilities), dropped), cap_slopes))| {
+    out.into_par_iter().zip(probabilities).zip(dropped).zip(cap_slopes).enumerate().for_each_init(
+        Scratch::default,
+        |scratch, (index, (((out, probabilities), dropped), cap_slopes))| {
             let example = index / groups % segments.len();
             Task {
                 attention,
@@ -49,7 +46,8 @@ pub(super) fn run(attention: &Attention<'_>, operands: [&[f32]; 3], out: &mut Bu
                 operands,
             }
             .run(Tile { out, probabilities, dropped, cap_slopes }, scratch);
-        });
+        },
+    );
 }
 
 /// What one task writes.
@@ -175,7 +173,9 @@ impl Task<'_> {
                         }
                     }
                 }
-                scores.iter_mut().for_each(|score| *score *= scale);
+                for score in scores {
+                    *score *= scale;
+                }
             }
         }
     }
@@ -227,5 +227,7 @@ fn softmax(row: &mut [f32], visible: Option<&[bool]>) {
         sum += f64::from(*score);
     }
     let share = (1.0 / sum) as f32;
-    row.iter_mut().for_each(|weight| *weight *= share);
+    for weight in row {
+        *weight *= share;
+    }
 }
