@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use super::gemm::{Size, Strides, gemm};
+use super::parallel::add_column_sums;
 use super::{Buffer, Param, ParamMut, Rows};
 
 /// Sizes of a convolution.
@@ -101,7 +102,10 @@ impl Convolution<'_> {
                 }
             }
             if let Some(dbias) = &mut dbias {
-                add_column_sums(masked, outputs, dbias.cpu(member));
+                add_column_sums(rows, dbias.cpu(member), |row, columns, totals| {
+                    let dy = &masked[row * outputs..][..outputs][columns];
+                    totals.iter_mut().zip(dy).for_each(|(total, dy)| *total += f64::from(*dy));
+                });
             }
             self.read_windows(&x.cpu()[member * rows * inputs..][..rows * inputs], windows);
             for part in self.groups() {
@@ -243,13 +247,4 @@ impl Group {
     fn of_outputs_mut(self, y: &mut [f32]) -> &mut [f32] {
         y.get_mut(self.index * self.outputs..).unwrap_or_default()
     }
-}
-
-/// Summed in f64, rows in their order.
-fn add_column_sums(matrix: &[f32], width: usize, to: &mut [f32]) {
-    let mut sums = vec![0.0_f64; width];
-    for row in matrix.chunks_exact(width) {
-        sums.iter_mut().zip(row).for_each(|(sum, number)| *sum += f64::from(*number));
-    }
-    to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum as f32);
 }

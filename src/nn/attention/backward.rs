@@ -41,7 +41,8 @@ pub(super) fn run(
         dropped: saved.dropped.cpu(),
         cap_slopes: saved.cap_slopes.cpu(),
     };
-    dq.into_par_iter().zip(dk).zip(dv).zip(scores).enumerate().for_each_init(
+    let together = attention.tasks_together(segments);
+    dq.into_par_iter().zip(dk).zip(dv).zip(scores).enumerate().with_min_len(together).for_each_init(
         Scratch::default,
         |scratch, (index, (((dq, dk), dv), scores))| {
             let task = Task {
@@ -122,7 +123,7 @@ impl Task<'_> {
             multiply([keys, width, queries], weights.transposed(), dout, dv, later);
 
             multiply([queries, keys, width], dout, v.transposed(), scores, false);
-            if let (Some(dropped), Some(dropout)) = (dropped, attention.options.dropout) {
+            if let (Some(dropped), Some(dropout)) = (dropped, attention.dropout()) {
                 let raised = 1.0 / (1.0 - dropout.probability);
                 for (gradient, &dropped) in scores.iter_mut().zip(dropped) {
                     *gradient = if dropped == 0.0 { 0.0 } else { *gradient * raised };

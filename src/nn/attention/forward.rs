@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use super::products::{View, multiply};
 use super::segments::Segment;
 use super::{Attention, Bias, Buffer, Empty, Place, Saved, segments, split};
-use crate::nn::dropout::{Dropout, keep};
+use crate::nn::dropout::{CHANNELS, Dropout};
 
 /// See [`Attention::forward`]; the operands are queries, keys and values.
 pub(super) fn run(attention: &Attention<'_>, operands: [&[f32]; 3], out: &mut Buffer, saved: &mut Saved) {
     let shape = attention.shape;
     let segments = segments::read(attention);
     let scores = shape.members * shape.heads * segments.iter().map(Segment::pairs).sum::<usize>();
-    let dropping = usize::from(attention.options.dropout.is_some());
+    let dropping = usize::from(attention.dropout().is_some());
     let capping = usize::from(attention.options.soft_cap.is_some());
     saved.probabilities.resize(scores);
     saved.dropped.resize(scores * dropping);
@@ -100,7 +100,7 @@ impl Task<'_> {
                     softmax(row, segment.visible(query));
                 }
             }
-            let weights = match attention.options.dropout {
+            let weights = match attention.dropout() {
                 None => &*weights,
                 Some(dropout) => {
                     let dropped = &mut tile.dropped[local * pairs..][..pairs];
@@ -182,20 +182,29 @@ impl Task<'_> {
 
     fn drop_weights(&self, dropout: Dropout, head: usize, weights: &[f32], dropped: &mut [f32]) {
         let (attention, segment) = (self.attention, self.segment);
-        let keys = segment.keys.len();
-        let raised = 1.0 / (1.0 - dropout.probability);
-        let rows = weights.chunks_exact(keys).zip(dropped.chunks_exact_mut(keys));
+        let mask = dropout.mask();
+        let keys = &attention.keys.positions[segment.keys.clone()];
+        let rows = weights.chunks_exact(keys.len()).zip(dropped.chunks_exact_mut(keys.len()));
         for (query, (weights, dropped)) in segment.queries.clone().zip(rows) {
             let token = attention.queries.positions[query];
-            let positions = &attention.keys.positions[segment.keys.clone()];
-            for ((to, weight), &position) in dropped.iter_mut().zip(weights).zip(positions) {
-                let channel = head as u32 * 65_536 + position;
-                let kept = keep(dropout.key, self.example, token, channel, dropout.probability);
-                *to = if kept { weight * raised } else { 0.0 };
+            // neighbouring keys are decided by one call of the generator
+            let mut drawn = None;
+            for ((to, weight), &key) in dropped.iter_mut().zip(weights).zip(keys) {
+                let channel = head as u32 * CHANNELS_A_HEAD + key;
+                let quad = channel / CHANNELS as u32;
+                let factors = match drawn {
+                    Some((last, factors)) if last == quad => factors,
+                    _ => mask.factors(self.example, token, quad),
+                };
+                drawn = Some((quad, factors));
+                *to = weight * factors[channel as usize % CHANNELS];
             }
         }
     }
 }
+
+/// Room for the keys' positions in the channels of a dropout mask.
+const CHANNELS_A_HEAD: u32 = 65_536;
 
 /// Slope, position and product in bfloat16, as a product of bfloat16 tensors gives them.
 fn rounded_product(slope: f32, position: u32) -> f32 {

@@ -15,6 +15,7 @@ mod split;
 mod tables;
 
 use super::dropout::Dropout;
+use super::parallel::PARALLEL_FROM;
 use super::{Buffer, Param, ParamMut, Rows};
 use products::View;
 use segments::Segment;
@@ -219,6 +220,19 @@ impl Attention<'_> {
         debug_assert_eq!(k.len(), members * self.keys.len() * kv_heads * head_dim);
         debug_assert_eq!(v.len(), k.len());
         debug_assert!(!matches!(self.bias, Bias::Disentangled { .. }) || heads == kv_heads);
+    }
+
+    /// The dropout, unless it drops nothing.
+    fn dropout(&self) -> Option<Dropout> {
+        self.options.dropout.filter(|dropout| dropout.probability > 0.0)
+    }
+
+    /// Tasks that stay on one thread: all where handing work over would cost more than the work.
+    fn tasks_together(&self, segments: &[Segment]) -> usize {
+        let Shape { members, heads, kv_heads, head_dim } = self.shape;
+        let pairs: usize = segments.iter().map(Segment::pairs).sum();
+        let small = members * heads * pairs * head_dim < PARALLEL_FROM;
+        if small { (members * kv_heads * segments.len()).max(1) } else { 1 }
     }
 
     /// Heads of queries that share one head of keys.
