@@ -284,6 +284,16 @@ pub struct PositionTable {
     pub start: PositionStart,
 }
 
+impl PositionTable {
+    /// Tokens of the longest text that every token finds a row for.
+    pub fn longest_text(self) -> usize {
+        match self.start {
+            PositionStart::Offset(offset) => self.rows.saturating_sub(offset),
+            PositionStart::AfterPadding(padding) => self.rows.saturating_sub(padding + 1),
+        }
+    }
+}
+
 /// How a token finds its row of the position table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PositionStart {

@@ -116,7 +116,8 @@ impl Arena {
     /// If they overlap.
     pub fn params_mut(&mut self, slots: [Option<Slot>; 2]) -> (Option<ParamMut<'_>>, Option<ParamMut<'_>>) {
         let [a, b] = slots;
-        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut { members: Vec::with_capacity(self.members) }));
+        let mut parts =
+            [a, b].map(|slot| slot.map(|_| ParamMut { members: Vec::with_capacity(self.members) }));
         for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
             let [first, second] = &mut parts;
             match (a, b) {
