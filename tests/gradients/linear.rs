@@ -51,7 +51,7 @@ fn frozen(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operation)
 
 #[test]
 fn linear_gradients_match_differences_and_autograd() {
-    for (rows, inputs, outputs) in [(5, 7, 3), (1, 6, 5), (2, 1, 1)] {
+    for (rows, inputs, outputs) in [(5, 7, 3), (70, 4, 3), (1, 6, 5), (2, 1, 1)] {
         trainable(rows, inputs, outputs, |operation| {
             matches_differences(operation);
             matches_autograd(operation, &|values| {
@@ -66,12 +66,14 @@ fn linear_gradients_match_differences_and_autograd() {
 
 #[test]
 fn large_linear_maps_keep_their_bits() {
+    // more rows than the transposed product takes, and fewer
     trainable(129, 257, 131, keeps_its_bits);
+    trainable(33, 257, 131, keeps_its_bits);
 }
 
 #[test]
 fn both_orientations_of_a_weight_are_one_map() {
-    let (rows, inputs, outputs) = (5, 7, 3);
+    let (rows, inputs, outputs) = (70, 7, 3);
     let shape = Shape { members: 1, rows, inputs, outputs };
     let out_in = random(2, outputs * inputs);
     let in_out: Vec<f32> =
@@ -92,7 +94,7 @@ fn both_orientations_of_a_weight_are_one_map() {
 #[test]
 fn frozen_linear_maps_match_differences() {
     frozen(5, 7, 3, matches_differences);
-    for (rows, inputs, outputs) in [(1, 7, 3), (5, 7, 3), (129, 257, 131)] {
+    for (rows, inputs, outputs) in [(1, 7, 3), (5, 7, 3), (33, 257, 131), (129, 257, 131)] {
         frozen(rows, inputs, outputs, keeps_its_bits);
     }
 }
