@@ -56,7 +56,8 @@ pub struct BlockSpec {
     pub norm: Norm,
     /// Where they stand.
     pub placement: Placement,
-    /// Whether the norm before attention exists (ModernBERT's first block has none).
+    /// Whether there is a norm before attention: true for placements [`Pre`](Placement::Pre) and
+    /// [`PrePost`](Placement::PrePost), but for ModernBERT's first block, which has none.
     pub attention_norm: bool,
     /// How the branches are joined.
     pub residual: Residual,
@@ -66,6 +67,15 @@ pub struct BlockSpec {
     pub position: Position,
     /// Feed-forward.
     pub feed_forward: FeedForward,
+}
+
+impl BlockSpec {
+    /// The same block with this window.
+    #[must_use]
+    pub fn with_window(mut self, window: Option<Window>) -> Self {
+        self.attention.window = window;
+        self
+    }
 }
 
 /// Attention's sizes and options. Whether a projection has a bias is decided by
@@ -150,10 +160,10 @@ pub struct LongRotary {
 /// Linear biases on the scores, one slope a head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alibi {
-    /// The slopes, H of them.
+    /// The slopes, H of them (Falcon's are rounded to bfloat16 already).
     pub slopes: Vec<f32>,
-    /// Falcon: slope times position is rounded to bfloat16 and added before the scores are scaled;
-    /// otherwise (BLOOM) it is added after, unrounded.
+    /// Falcon: slope times key position is rounded to bfloat16 and added before the scores are
+    /// scaled; otherwise (BLOOM) it is added after, unrounded.
     pub rounded_before_scaling: bool,
 }
 
@@ -241,8 +251,39 @@ pub struct ModelSpec {
     pub relative: Option<RelativeTable>,
     /// DeBERTa v2: a convolution beside block 0.
     pub convolution: Option<Convolution>,
-    /// Probability of dropping an element after embeddings, attention and feed-forward.
+    /// Probability of dropping an element in training, at the places of `dropout_sites`.
     pub hidden_dropout: f32,
+    /// Where elements are dropped.
+    pub dropout_sites: DropoutSites,
+}
+
+/// Where a model drops elements of its rows in training, all with one probability
+/// (attention weights have their own: [`AttentionSpec::dropout`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropoutSites {
+    /// After the embeddings' norm, before a projection that follows it.
+    pub embeddings: bool,
+    /// After the output projection of attention (not in DistilBERT).
+    pub attention: bool,
+    /// After the feed-forward (not in ALBERT).
+    pub feed_forward: bool,
+    /// DeBERTa: every block's reading of the table of relative positions, before it is projected.
+    pub relative: bool,
+    /// DeBERTa v2: the convolution's output, before its activation.
+    pub convolution: bool,
+}
+
+impl DropoutSites {
+    /// Nowhere: decoders, whose layers are studied without noise.
+    pub const NONE: Self = Self {
+        embeddings: false,
+        attention: false,
+        feed_forward: false,
+        relative: false,
+        convolution: false,
+    };
+    /// Embeddings, attention and feed-forward: BERT and what follows it.
+    pub const ALL: Self = Self { embeddings: true, attention: true, feed_forward: true, ..Self::NONE };
 }
 
 /// What happens before the first block.
@@ -250,7 +291,7 @@ pub struct ModelSpec {
 pub struct EmbeddingSpec {
     /// Rows of the word table.
     pub vocab_size: usize,
-    /// Width of the tables.
+    /// Width of the word table, and of the others unless `projection` stands before them.
     pub embedding_size: usize,
     /// Word embeddings are multiplied by this (Gemma).
     pub scale: Option<f32>,
@@ -273,6 +314,17 @@ pub struct EmbeddingSpec {
 pub struct Projection {
     /// Whether it has a bias.
     pub bias: bool,
+    /// Where it stands.
+    pub place: ProjectionPlace,
+}
+
+/// Where the projection of the embeddings stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectionPlace {
+    /// Of the word embeddings alone; positions, of width `hidden_size`, are added after it (OPT-350m).
+    Words,
+    /// Of the sum after its norm and dropout (ELECTRA, ALBERT).
+    Sum,
 }
 
 /// Learned absolute positions.
@@ -282,6 +334,16 @@ pub struct PositionTable {
     pub rows: usize,
     /// How a token finds its row.
     pub start: PositionStart,
+}
+
+impl PositionTable {
+    /// Tokens of the longest text that every token finds a row for.
+    pub fn longest_text(self) -> usize {
+        match self.start {
+            PositionStart::Offset(offset) => self.rows.saturating_sub(offset),
+            PositionStart::AfterPadding(padding) => self.rows.saturating_sub(padding + 1),
+        }
+    }
 }
 
 /// How a token finds its row of the position table.

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use super::spec::{BlockSpec, FeedForward, ModelSpec, Position, ProjectionPlace, QkNorm};
+
 /// A tensor of one block, by its role. Weights are `[out, in]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum BlockTensor {
@@ -88,6 +90,47 @@ impl BlockTensor {
                 | Self::PositionQueryBias
         )
     }
+
+    /// Shape in a block of this specification, weights as `[out, in]`.
+    pub fn shape(self, block: &BlockSpec) -> Vec<usize> {
+        let attention = &block.attention;
+        let hidden = block.hidden_size;
+        let inner = block.intermediate_size;
+        let queries = attention.num_heads * attention.head_dim;
+        let keys = attention.num_kv_heads * attention.head_dim;
+        let normed = |whole: usize| match attention.qk_norm {
+            QkNorm::PerHead(_) => attention.head_dim,
+            QkNorm::Whole(_) | QkNorm::None => whole,
+        };
+        match self {
+            Self::AttentionNormWeight
+            | Self::AttentionNormBias
+            | Self::AttentionOutputNormWeight
+            | Self::AttentionOutputNormBias
+            | Self::FeedForwardNormWeight
+            | Self::FeedForwardNormBias
+            | Self::FeedForwardOutputNormWeight
+            | Self::FeedForwardOutputNormBias
+            | Self::OutputBias
+            | Self::DownBias => vec![hidden],
+            Self::QueryWeight | Self::PositionKeyWeight | Self::PositionQueryWeight => vec![queries, hidden],
+            Self::QueryBias | Self::PositionQueryBias => vec![queries],
+            Self::KeyWeight | Self::ValueWeight => vec![keys, hidden],
+            Self::KeyBias | Self::ValueBias => vec![keys],
+            Self::OutputWeight => vec![hidden, queries],
+            Self::QueryNormWeight => vec![normed(queries)],
+            Self::KeyNormWeight => vec![normed(keys)],
+            Self::GateWeight | Self::UpWeight | Self::ExpertGateWeight(_) | Self::ExpertUpWeight(_) => {
+                vec![inner, hidden]
+            }
+            Self::GateBias | Self::UpBias => vec![inner],
+            Self::DownWeight | Self::ExpertDownWeight(_) => vec![hidden, inner],
+            Self::RouterWeight => match block.feed_forward {
+                FeedForward::Mixture { experts, .. } => vec![experts, hidden],
+                FeedForward::Plain(_) | FeedForward::Gated(_) => vec![1, hidden],
+            },
+        }
+    }
 }
 
 /// A tensor outside the blocks, by its role.
@@ -131,6 +174,46 @@ pub enum ModelTensor {
     ConvolutionNormBias,
 }
 
+impl ModelTensor {
+    /// Shape in a model of this specification; `None` for a part that it does not have.
+    pub fn shape(self, model: &ModelSpec) -> Option<Vec<usize>> {
+        let hidden = model.hidden_size;
+        let embeddings = &model.embeddings;
+        let width = embeddings.embedding_size;
+        let summed = match embeddings.projection.map(|projection| projection.place) {
+            Some(ProjectionPlace::Words) => hidden,
+            Some(ProjectionPlace::Sum) | None => width,
+        };
+        Some(match self {
+            Self::WordEmbeddings => vec![embeddings.vocab_size, width],
+            Self::PositionEmbeddings => vec![embeddings.positions?.rows, summed],
+            Self::TokenTypeEmbeddings => vec![embeddings.token_types?, summed],
+            Self::EmbeddingNormWeight | Self::EmbeddingNormBias => vec![summed],
+            Self::EmbeddingProjectionWeight => vec![hidden, width],
+            Self::OutputProjectionWeight => vec![model.output_projection?, hidden],
+            Self::RelativeBias => match model.blocks.first()?.position {
+                Position::RelativeBias(buckets) => {
+                    vec![buckets.num_buckets, model.blocks.first()?.attention.num_heads]
+                }
+                _ => return None,
+            },
+            Self::RelativeEmbeddings => vec![model.relative?.rows, hidden],
+            Self::ConvolutionWeight => {
+                let convolution = model.convolution?;
+                vec![hidden, hidden / convolution.groups, convolution.kernel_size]
+            }
+            Self::EmbeddingProjectionBias
+            | Self::FinalNormWeight
+            | Self::FinalNormBias
+            | Self::RelativeNormWeight
+            | Self::RelativeNormBias
+            | Self::ConvolutionBias
+            | Self::ConvolutionNormWeight
+            | Self::ConvolutionNormBias => vec![hidden],
+        })
+    }
+}
+
 /// Where a tensor stands in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -159,6 +242,8 @@ impl Source {
 pub struct TensorTable {
     /// Prefixes that checkpoints of the family carry, tried in order; the empty one included.
     pub prefixes: Vec<&'static str>,
+    /// What the names of all blocks' tensors begin with (`layers.`), after the prefix.
+    pub block_prefix: &'static str,
     /// Outside the blocks.
     pub model: Vec<(ModelTensor, Source)>,
     /// One list a block.

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::parallel::{PIECE, run, sum_of};
+use super::parallel::{self, PIECE, sum_of};
 use super::{Arena, Slot};
 
 /// What of the optimiser stays the same during a run. The learning rate follows a schedule, so it
@@ -102,7 +102,7 @@ impl Adam {
                 passed = run.offset + run.len;
             }
         }
-        crate::nn::parallel::run(work, pieces.into_par_iter(), |piece| update.apply(piece));
+        parallel::run(work, pieces.into_par_iter(), |piece| update.apply(piece));
     }
 
     /// The step's numbers, computed in f64 and rounded once, as PyTorch does.
@@ -192,7 +192,7 @@ pub fn gradient_norms_of(grads: &Arena, slots: &[Slot]) -> Vec<f64> {
             let pieces: Vec<&[f32]> =
                 runs.iter().flat_map(|run| grads[run.offset..run.offset + run.len].chunks(PIECE)).collect();
             let mut sums = vec![0.0; pieces.len()];
-            run(grads.len(), pieces.into_par_iter().zip(sums.par_iter_mut()), |(piece, sum)| {
+            parallel::run(grads.len(), pieces.into_par_iter().zip(sums.par_iter_mut()), |(piece, sum)| {
                 *sum = sum_of(piece, |x| f64::from(x) * f64::from(x));
             });
             sums.iter().sum::<f64>().sqrt()

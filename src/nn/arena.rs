@@ -107,8 +107,37 @@ impl Arena {
 
     /// One parameter of all members, to be written.
     pub fn param_mut(&mut self, slot: Slot) -> ParamMut<'_> {
-        let stride = self.layout.len();
-        ParamMut { buffer: &mut self.buffer, offset: slot.offset, len: slot.len, stride }
+        self.params_mut([Some(slot), None]).0.expect("a slot gives a parameter")
+    }
+
+    /// Up to two different parameters of all members, to be written by one operation.
+    ///
+    /// # Panics
+    /// If they overlap.
+    pub fn params_mut(&mut self, slots: [Option<Slot>; 2]) -> (Option<ParamMut<'_>>, Option<ParamMut<'_>>) {
+        let [a, b] = slots;
+        let mut parts =
+            [a, b].map(|slot| slot.map(|_| ParamMut { members: Vec::with_capacity(self.members) }));
+        for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
+            let [first, second] = &mut parts;
+            match (a, b) {
+                (Some(a), Some(b)) if a.offset < b.offset => {
+                    let (low, high) = numbers.split_at_mut(b.offset);
+                    push(first, &mut low[a.offset..a.offset + a.len]);
+                    push(second, &mut high[..b.len]);
+                }
+                (Some(a), Some(b)) => {
+                    let (low, high) = numbers.split_at_mut(a.offset);
+                    push(second, &mut low[b.offset..b.offset + b.len]);
+                    push(first, &mut high[..a.len]);
+                }
+                (Some(a), None) => push(first, &mut numbers[a.offset..a.offset + a.len]),
+                (None, Some(b)) => push(second, &mut numbers[b.offset..b.offset + b.len]),
+                (None, None) => {}
+            }
+        }
+        let [a, b] = parts;
+        (a, b)
     }
 
     /// All parameters of one member, `[P]`.
@@ -167,6 +196,12 @@ impl<'a> Param<'a> {
         &self.buffer.cpu()[start..start + self.len]
     }
 
+    /// The members from this one on.
+    #[must_use]
+    pub fn from_member(self, first: usize) -> Self {
+        Self { offset: self.offset + first * self.stride, ..self }
+    }
+
     /// Numbers of one member.
     pub fn len(self) -> usize {
         self.len
@@ -178,20 +213,29 @@ impl<'a> Param<'a> {
     }
 }
 
+fn push<'a>(part: &mut Option<ParamMut<'a>>, numbers: &'a mut [f32]) {
+    if let Some(part) = part {
+        part.members.push(numbers);
+    }
+}
+
 /// One parameter's gradient (or value) of K members as an operation writes it.
 #[derive(Debug)]
 pub struct ParamMut<'a> {
-    buffer: &'a mut Buffer,
-    offset: usize,
-    len: usize,
-    stride: usize,
+    members: Vec<&'a mut [f32]>,
 }
 
 impl ParamMut<'_> {
+    /// The members from this one on.
+    #[must_use]
+    pub fn from_member(mut self, first: usize) -> Self {
+        self.members.drain(..first);
+        self
+    }
+
     /// One member's numbers in the host's memory.
     pub fn cpu(&mut self, member: usize) -> &mut [f32] {
-        let start = self.offset + member * self.stride;
-        &mut self.buffer.cpu_mut()[start..start + self.len]
+        self.members[member]
     }
 }
 

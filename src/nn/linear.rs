@@ -74,11 +74,11 @@ pub fn forward(
         if let Some(bias) = bias {
             fill_rows(y, bias.cpu(member));
         }
-        gemm(
+        times_weight(
             Size { m: rows, n: outputs, k: inputs },
-            (&x.cpu()[shape.x(member)], Strides::row_major(inputs)),
+            &x.cpu()[shape.x(member)],
             (weight.cpu(member), transpose(shape.weight(orientation))),
-            (y, Strides::row_major(outputs)),
+            y,
             bias.is_some(),
         );
     }
@@ -113,13 +113,50 @@ pub fn backward_input(
     }
     dx.resize(members * rows * inputs);
     for member in 0..members {
-        gemm(
+        times_weight(
             Size { m: rows, n: inputs, k: outputs },
-            (&dy.cpu()[shape.y(member)], Strides::row_major(outputs)),
+            &dy.cpu()[shape.y(member)],
             (weight.cpu(member), shape.weight(orientation)),
-            (&mut dx.cpu_mut()[shape.x(member)], Strides::row_major(inputs)),
+            &mut dx.cpu_mut()[shape.x(member)],
             accumulate,
         );
+    }
+}
+
+/// Most rows for which [`times_weight`] goes through the transposed product; measured on 2 cores
+/// for weights of 768 to 4096 by 4096 to 14336: twice to five times as fast up to 32 rows, equal
+/// at 128.
+const FEW_ROWS: usize = 64;
+
+/// y = x · weight, or y += that, for row-major x and y and a weight of any strides.
+///
+/// A weight that is contiguous along the summed dimension would be packed by the product, which
+/// costs more than multiplying it by a few rows; as the left factor of the transposed product
+/// it is read once, in its order.
+fn times_weight(
+    size: Size,
+    x: &[f32],
+    (weight, strides): (&[f32], Strides),
+    y: &mut [f32],
+    accumulate: bool,
+) {
+    let Size { m: rows, n: outputs, k: inputs } = size;
+    if strides.rows != 1 || rows > FEW_ROWS {
+        let (x, y) = ((x, Strides::row_major(inputs)), (y, Strides::row_major(outputs)));
+        return gemm(size, x, (weight, strides), y, accumulate);
+    }
+    let mut transposed = vec![0.0; rows * outputs];
+    gemm(
+        Size { m: outputs, n: rows, k: inputs },
+        (weight, transpose(strides)),
+        (x, Strides::transposed(inputs)),
+        (&mut transposed, Strides::row_major(rows)),
+        false,
+    );
+    for (row, y) in y.chunks_exact_mut(outputs.max(1)).enumerate() {
+        for (y, column) in y.iter_mut().zip(transposed.chunks_exact(rows)) {
+            *y = if accumulate { *y + column[row] } else { column[row] };
+        }
     }
 }
 

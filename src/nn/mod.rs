@@ -9,17 +9,23 @@
 pub mod activation;
 pub mod adam;
 pub mod arena;
+pub mod attention;
 pub mod buffer;
+pub mod convolution;
 pub mod cross_entropy;
 pub mod dropout;
 pub(crate) mod elementary;
 pub mod embedding;
 pub(crate) mod gemm;
+pub mod heads;
 pub mod linear;
 pub mod norm;
 pub(crate) mod parallel;
 pub mod pooling;
+pub mod relative;
 pub mod residual;
+pub mod rotary;
+pub mod routing;
 pub mod rows;
 
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};

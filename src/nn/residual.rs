@@ -24,3 +24,15 @@ pub fn scaled(x: &Buffer, factor: f32, y: &mut Buffer) {
 pub fn add_scaled(x: &Buffer, factor: f32, y: &mut Buffer) {
     map(y.cpu_mut(), x.cpu(), |y, x| *y += factor * x);
 }
+/// Sets every row of x with `zero(row)` to zero, in all members.
+///
+/// # Shapes
+/// x `[K, rows, width]`.
+pub fn zero_rows(members: usize, rows: usize, width: usize, zero: impl Fn(usize) -> bool, x: &mut Buffer) {
+    debug_assert_eq!(x.len(), members * rows * width);
+    for (index, row) in x.cpu_mut().chunks_exact_mut(width).enumerate() {
+        if zero(index % rows) {
+            row.fill(0.0);
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The one transformer block: norms, attention and feed-forward around a residual stream, placed
+//! and joined as its specification says.
+
+use crate::models::attention::{self, Attention};
+use crate::models::feed_forward::{self, FeedForward};
+use crate::models::input::Pass;
+use crate::models::parts::{Into, Norm, Size};
+use crate::models::spec::{BlockSpec, Placement, Residual};
+use crate::nn::dropout::Dropout;
+use crate::nn::{Arena, Buffer, Rows, dropout, norm, pooling, residual};
+
+impl Pass {
+    /// The dropout of one place in the model, or none.
+    pub(crate) fn dropout(self, site: u32, probability: f32) -> Option<Dropout> {
+        match self {
+            Self::Train(key) if probability > 0.0 => Some(Dropout { key: key.at(site), probability }),
+            _ => None,
+        }
+    }
+}
+
+/// Rows whose outputs are read; the others only serve as keys and values.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Row numbers, in order.
+    pub rows: Vec<usize>,
+    /// How they belong to the examples; the same examples as all rows.
+    pub layout: Rows,
+}
+
+/// What a block is told besides its input.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// K.
+    pub members: usize,
+    /// All rows.
+    pub rows: &'a Rows,
+    /// The rows to compute; all when `None`.
+    pub selection: Option<&'a Selection>,
+    /// Rows see only themselves and earlier ones.
+    pub causal: bool,
+    /// Whether the block's own window applies.
+    pub honour_window: bool,
+    /// Training or not.
+    pub pass: Pass,
+    /// First of the four dropout sites of this block.
+    pub site: u32,
+    /// Probability of the dropout after attention and feed-forward.
+    pub hidden_dropout: f32,
+}
+
+impl Call<'_> {
+    fn size(&self) -> Size {
+        Size::new(self.members, self.rows.len())
+    }
+
+    /// Rows that come out.
+    pub fn out_rows(&self) -> &Rows {
+        self.selection.map_or(self.rows, |selection| &selection.layout)
+    }
+
+    fn out_size(&self) -> Size {
+        Size::new(self.members, self.out_rows().len())
+    }
+}
+
+/// A block with its weights.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub(crate) spec: BlockSpec,
+    pub(crate) attention_norm: Option<Norm>,
+    pub(crate) attention: Attention,
+    pub(crate) attention_output_norm: Option<Norm>,
+    pub(crate) feed_forward_norm: Option<Norm>,
+    pub(crate) feed_forward: FeedForward,
+    pub(crate) feed_forward_output_norm: Option<Norm>,
+}
+
+/// What a block's backward needs of its forward.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    attention: attention::State,
+    feed_forward: feed_forward::State,
+    /// The input of attention, all rows, after the norm before it.
+    attended: Buffer,
+    attended_saved: norm::Saved,
+    /// The input's selected rows.
+    selected: Buffer,
+    /// Attention's output before its own norm.
+    attention_output: Buffer,
+    attention_output_saved: norm::Saved,
+    /// Input plus attention (before the norm of placement post).
+    sum: Buffer,
+    /// The residual stream that the feed-forward joins.
+    middle: Buffer,
+    feed_forward_input: Buffer,
+    feed_forward_saved: norm::Saved,
+    feed_forward_output: Buffer,
+    feed_forward_output_saved: norm::Saved,
+    /// Before the last norm of placement post.
+    last_sum: Buffer,
+}
+
+/// Gradients inside a block; shared by all blocks of a model.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    attention: attention::Scratch,
+    feed_forward: feed_forward::Scratch,
+    stream: Buffer,
+    branch: Buffer,
+    inner: Buffer,
+    attended: Buffer,
+}
+
+const ATTENTION_OUTPUT: u32 = 1;
+const FEED_FORWARD_OUTPUT: u32 = 2;
+
+impl Block {
+    /// What the block is.
+    pub fn spec(&self) -> &BlockSpec {
+        &self.spec
+    }
+
+    /// # Shapes
+    /// - x: `[K, R, D]`, y: `[K, R or selected rows, D]`
+    pub fn forward(
+        &self,
+        values: &Arena,
+        call: &Call<'_>,
+        positions: &attention::Positions,
+        x: &Buffer,
+        y: &mut Buffer,
+        state: &mut State,
+    ) {
+        let width = self.spec.hidden_size;
+        let (size, out) = (call.size(), call.out_size());
+
+        // 1. Attention over the (normed) input
+        let attended = match &self.attention_norm {
+            Some(norm) => {
+                norm.forward(values, size, x, &mut state.attended, &mut state.attended_saved);
+                &state.attended
+            }
+            None => x,
+        };
+        self.attention.forward(
+            values,
+            call,
+            positions,
+            attended,
+            &mut state.attention_output,
+            &mut state.attention,
+        );
+        let site = call.site + ATTENTION_OUTPUT;
+        drop_elements(call, site, width, &mut state.attention_output);
+
+        // 2. Join it with the stream
+        let x = match call.selection {
+            Some(selection) => {
+                pooling::gather(call.members, width, &selection.rows, x, &mut state.selected);
+                &state.selected
+            }
+            None => x,
+        };
+        match (&self.attention_output_norm, self.spec.placement) {
+            (Some(norm), Placement::Post) => {
+                residual::sum(x, &state.attention_output, &mut state.sum);
+                let saved = &mut state.attention_output_saved;
+                norm.forward(values, out, &state.sum, &mut state.middle, saved);
+            }
+            (Some(norm), _) => {
+                let saved = &mut state.attention_output_saved;
+                norm.forward(values, out, &state.attention_output, &mut state.middle, saved);
+                residual::add(x, &mut state.middle);
+            }
+            (None, _) => residual::sum(x, &state.attention_output, &mut state.middle),
+        }
+
+        // 3. Feed-forward over the (normed) stream, or over the input where branches are parallel
+        let input = match (self.spec.residual, &self.feed_forward_norm) {
+            (Residual::Parallel, _) => match call.selection {
+                Some(selection) => {
+                    let to = &mut state.feed_forward_input;
+                    pooling::gather(call.members, width, &selection.rows, attended, to);
+                    &state.feed_forward_input
+                }
+                None => attended,
+            },
+            (residual, Some(norm)) => {
+                let from = if residual == Residual::Sequential { &state.middle } else { x };
+                let saved = &mut state.feed_forward_saved;
+                norm.forward(values, out, from, &mut state.feed_forward_input, saved);
+                &state.feed_forward_input
+            }
+            (Residual::Sequential, None) => &state.middle,
+            (Residual::ParallelTwoNorms, None) => x,
+        };
+        let output = &mut state.feed_forward_output;
+        self.feed_forward.forward(values, out, input, output, &mut state.feed_forward);
+        let site = call.site + FEED_FORWARD_OUTPUT;
+        drop_elements(call, site, width, output);
+
+        // 4. Join it with the stream
+        match (&self.feed_forward_output_norm, self.spec.placement) {
+            (Some(norm), Placement::Post) => {
+                residual::sum(&state.middle, output, &mut state.last_sum);
+                norm.forward(values, out, &state.last_sum, y, &mut state.feed_forward_output_saved);
+            }
+            (Some(norm), _) => {
+                norm.forward(values, out, output, y, &mut state.feed_forward_output_saved);
+                residual::add(&state.middle, y);
+            }
+            (None, _) => residual::sum(&state.middle, output, y),
+        }
+    }
+
+    /// Accumulates gradients of what trains; writes the gradient of x.
+    ///
+    /// # Shapes
+    /// - dy: `[K, R or selected rows, D]`, dx: `[K, R, D]`
+    #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
+    pub fn backward(
+        &self,
+        values: &Arena,
+        call: &Call<'_>,
+        positions: &mut attention::Positions,
+        x: &Buffer,
+        state: &mut State,
+        dy: &Buffer,
+        gradients: &mut Arena,
+        scratch: &mut Scratch,
+        dx: &mut Buffer,
+    ) {
+        let width = self.spec.hidden_size;
+        let (size, out) = (call.size(), call.out_size());
+        let attended = if self.attention_norm.is_some() { &state.attended } else { x };
+        let selected = if call.selection.is_some() { &state.selected } else { x };
+        let Scratch {
+            attention: attention_scratch,
+            feed_forward,
+            stream,
+            branch,
+            inner,
+            attended: dattended,
+        } = scratch;
+
+        // 4. `stream` becomes the gradient of the stream, `branch` that of the feed-forward's output
+        match (&self.feed_forward_output_norm, self.spec.placement) {
+            (Some(norm), Placement::Post) => {
+                let saved = &state.feed_forward_output_saved;
+                norm.backward(values, out, &state.last_sum, saved, dy, gradients, Into::Over(stream));
+                branch.copy_from(stream);
+            }
+            (Some(norm), _) => {
+                stream.copy_from(dy);
+                let saved = &state.feed_forward_output_saved;
+                let output = &state.feed_forward_output;
+                norm.backward(values, out, output, saved, dy, gradients, Into::Over(branch));
+            }
+            (None, _) => {
+                stream.copy_from(dy);
+                branch.copy_from(dy);
+            }
+        }
+        drop_elements(call, call.site + FEED_FORWARD_OUTPUT, width, branch);
+
+        // 3. Through the feed-forward; `inner` is the gradient of its input
+        let input = match (self.spec.residual, &self.feed_forward_norm) {
+            (Residual::Parallel, _) if call.selection.is_none() => attended,
+            (Residual::Parallel, _) | (_, Some(_)) => &state.feed_forward_input,
+            (Residual::Sequential, None) => &state.middle,
+            (Residual::ParallelTwoNorms, None) => selected,
+        };
+        let ff_state = &mut state.feed_forward;
+        self.feed_forward.backward(values, out, input, ff_state, branch, gradients, feed_forward, inner);
+        // what the parallel branches add to the gradient of their common input
+        let mut parallel: Option<&Buffer> = None;
+        match (self.spec.residual, &self.feed_forward_norm) {
+            (Residual::Sequential, Some(norm)) => {
+                let saved = &state.feed_forward_saved;
+                norm.backward(values, out, &state.middle, saved, inner, gradients, Into::Onto(stream));
+            }
+            (Residual::Sequential, None) => residual::add(inner, stream),
+            _ => parallel = Some(inner),
+        }
+
+        // 2. `stream` becomes the gradient of the input's residual path, `branch` attention's output's
+        match (&self.attention_output_norm, self.spec.placement) {
+            (Some(norm), Placement::Post) => {
+                let saved = &state.attention_output_saved;
+                norm.backward(values, out, &state.sum, saved, stream, gradients, Into::Over(branch));
+                stream.copy_from(branch);
+            }
+            (Some(norm), _) => {
+                let saved = &state.attention_output_saved;
+                let output = &state.attention_output;
+                norm.backward(values, out, output, saved, stream, gradients, Into::Over(branch));
+            }
+            (None, _) => branch.copy_from(stream),
+        }
+        if let (Some(inner), Residual::ParallelTwoNorms) = (parallel, self.spec.residual) {
+            match &self.feed_forward_norm {
+                Some(norm) => {
+                    let saved = &state.feed_forward_saved;
+                    norm.backward(values, out, selected, saved, inner, gradients, Into::Onto(stream));
+                }
+                None => residual::add(inner, stream),
+            }
+        }
+        drop_elements(call, call.site + ATTENTION_OUTPUT, width, branch);
+
+        // 1. Through attention; `dattended` is the gradient of its (normed) input, all rows
+        self.attention.backward(
+            values,
+            call,
+            positions,
+            attended,
+            &mut state.attention,
+            branch,
+            gradients,
+            attention_scratch,
+            dattended,
+        );
+        if let (Some(inner), Residual::Parallel) = (parallel, self.spec.residual) {
+            match call.selection {
+                Some(selection) => {
+                    pooling::scatter_add(call.members, width, &selection.rows, inner, dattended);
+                }
+                None => residual::add(inner, dattended),
+            }
+        }
+        match &self.attention_norm {
+            Some(norm) => {
+                let saved = &state.attended_saved;
+                norm.backward(values, size, x, saved, dattended, gradients, Into::Over(dx));
+            }
+            None => dx.copy_from(dattended),
+        }
+        match call.selection {
+            Some(selection) => {
+                pooling::scatter_add(call.members, width, &selection.rows, stream, dx);
+            }
+            None => residual::add(stream, dx),
+        }
+    }
+}
+
+fn drop_elements(call: &Call<'_>, site: u32, width: usize, x: &mut Buffer) {
+    if let Some(dropout) = call.pass.dropout(site, call.hidden_dropout) {
+        dropout::forward(call.members, call.out_rows(), width, dropout, x);
+    }
+}

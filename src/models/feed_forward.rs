@@ -1,0 +1,198 @@
+//! The feed-forward of a block: plain, gated, or a mixture of gated experts.
+
+use crate::models::parts::{Into, Linear, Size};
+use crate::models::spec::Activation;
+use crate::nn::{Arena, Buffer, activation, routing};
+
+/// A feed-forward with its weights.
+#[derive(Clone, Debug)]
+pub enum FeedForward {
+    /// down(act(up(x))).
+    Plain {
+        /// `[F, D]`.
+        up: Linear,
+        /// `[D, F]`.
+        down: Linear,
+        /// Between them.
+        activation: Activation,
+    },
+    /// down(act(gate(x)) * up(x)).
+    Gated(Gated),
+    /// The best experts of every row, weighted.
+    Mixture {
+        /// `[experts, D]`.
+        router: Linear,
+        /// One gated feed-forward an expert.
+        experts: Vec<Gated>,
+        /// How many a row uses.
+        top_k: usize,
+    },
+}
+
+/// A gated feed-forward.
+#[derive(Clone, Debug)]
+pub struct Gated {
+    /// `[F, D]`.
+    pub gate: Linear,
+    /// `[F, D]`.
+    pub up: Linear,
+    /// `[D, F]`.
+    pub down: Linear,
+    /// On the gate.
+    pub activation: Activation,
+}
+
+/// What backward needs of one forward.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    gate: Buffer,
+    up: Buffer,
+    product: Buffer,
+    mixture: Option<Box<Mixture>>,
+}
+
+/// What a mixture's backward needs.
+#[derive(Clone, Debug, Default)]
+struct Mixture {
+    scores: Buffer,
+    routes: routing::Routes,
+    experts: Vec<ExpertState>,
+    output_gradient: Buffer,
+    input_gradient: Buffer,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ExpertState {
+    input: Buffer,
+    output: Buffer,
+    state: State,
+}
+
+/// Gradients inside a feed-forward; shared by all blocks of a model.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    product: Buffer,
+    gate: Buffer,
+    up: Buffer,
+}
+
+impl Gated {
+    fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer, state: &mut State) {
+        self.gate.forward(values, size, x, &mut state.gate);
+        self.up.forward(values, size, x, &mut state.up);
+        activation::gated_forward(self.activation.kernel(), &state.gate, &state.up, &mut state.product);
+        self.down.forward(values, size, &state.product, y);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
+    fn backward(
+        &self,
+        values: &Arena,
+        size: Size,
+        x: &Buffer,
+        state: &State,
+        dy: &Buffer,
+        gradients: &mut Arena,
+        scratch: &mut Scratch,
+        dx: &mut Buffer,
+    ) {
+        let Scratch { product, gate, up } = scratch;
+        self.down.backward(values, size, &state.product, dy, gradients, Into::Over(product));
+        activation::gated_backward(self.activation.kernel(), &state.gate, &state.up, product, gate, up);
+        self.gate.backward(values, size, x, gate, gradients, Into::Over(dx));
+        self.up.backward(values, size, x, up, gradients, Into::Onto(dx));
+    }
+}
+
+impl FeedForward {
+    /// # Shapes
+    /// - x, y: `[K, R, D]`
+    pub fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer, state: &mut State) {
+        match self {
+            Self::Plain { up, down, activation } => {
+                up.forward(values, size, x, &mut state.up);
+                activation::forward(activation.kernel(), &state.up, &mut state.product);
+                down.forward(values, size, &state.product, y);
+            }
+            Self::Gated(gated) => gated.forward(values, size, x, y, state),
+            Self::Mixture { router, experts, top_k } => {
+                let mixture = state.mixture.get_or_insert_with(Box::default);
+                router.forward(values, size, x, &mut mixture.scores);
+                let routes = &mut mixture.routes;
+                routing::choose(size.members, size.rows, experts.len(), *top_k, &mixture.scores, routes);
+                mixture.experts.resize_with(experts.len() * size.members, ExpertState::default);
+                y.resize(size.members * size.rows * router.inputs);
+                y.fill(0.0);
+                for member in 0..size.members {
+                    for (number, expert) in experts.iter().enumerate() {
+                        let routes = mixture.routes.of(member, number);
+                        if routes.is_empty() {
+                            continue;
+                        }
+                        let one = size.one_member(member, routes.len());
+                        let state = &mut mixture.experts[member * experts.len() + number];
+                        routing::gather(router.inputs, routes, x, &mut state.input);
+                        expert.forward(values, one, &state.input, &mut state.output, &mut state.state);
+                        routing::scatter_weighted(router.inputs, routes, &state.output, y);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Accumulates gradients of what trains; writes the gradient of x.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
+    pub fn backward(
+        &self,
+        values: &Arena,
+        size: Size,
+        x: &Buffer,
+        state: &mut State,
+        dy: &Buffer,
+        gradients: &mut Arena,
+        scratch: &mut Scratch,
+        dx: &mut Buffer,
+    ) {
+        match self {
+            Self::Plain { up, down, activation } => {
+                let Scratch { product, up: dup, .. } = scratch;
+                down.backward(values, size, &state.product, dy, gradients, Into::Over(product));
+                activation::backward(activation.kernel(), &state.up, product, dup);
+                up.backward(values, size, x, dup, gradients, Into::Over(dx));
+            }
+            Self::Gated(gated) => gated.backward(values, size, x, state, dy, gradients, scratch, dx),
+            Self::Mixture { router, experts, .. } => {
+                let mixture = state.mixture.as_mut().expect("forward ran before backward");
+                let width = router.inputs;
+                dx.resize(size.members * size.rows * width);
+                dx.fill(0.0);
+                for member in 0..size.members {
+                    for (number, expert) in experts.iter().enumerate() {
+                        let routes = mixture.routes.of_mut(member, number);
+                        if routes.is_empty() {
+                            continue;
+                        }
+                        let one = size.one_member(member, routes.len());
+                        let state = &mixture.experts[member * experts.len() + number];
+                        routing::weight_gradients(width, routes, &state.output, dy);
+                        routing::gather_weighted(width, routes, dy, &mut mixture.output_gradient);
+                        expert.backward(
+                            values,
+                            one,
+                            &state.input,
+                            &state.state,
+                            &mixture.output_gradient,
+                            gradients,
+                            scratch,
+                            &mut mixture.input_gradient,
+                        );
+                        routing::scatter(width, routes, &mixture.input_gradient, dx);
+                    }
+                }
+                let dscores = &mut scratch.gate;
+                routing::score_gradients(&mixture.routes, dscores);
+                router.backward(values, size, x, dscores, gradients, Into::Onto(dx));
+            }
+        }
+    }
+}

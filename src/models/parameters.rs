@@ -1,0 +1,136 @@
+//! What of a model trains: where it stands in the arena, its first values, and its names in files.
+
+use std::sync::Arc;
+
+use crate::error::Failure;
+use crate::models::tensors::Source;
+use crate::models::weights::Checkpoint;
+use crate::nn::{Arena, Layout, Slot};
+use crate::seed::Seed;
+
+/// A trainable parameter and where its first values come from, or where they are saved to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// Its place in the arena.
+    pub slot: Slot,
+    /// Shape of its part of the checkpoint's tensor.
+    pub shape: Vec<usize>,
+    /// The checkpoint's tensor; `None` for parts that start from random numbers.
+    pub source: Option<Source>,
+}
+
+/// A tensor of one member: name, shape, numbers.
+pub type Tensor = (String, Vec<usize>, Vec<f32>);
+
+/// The trainable parameters of a model.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    layout: Arc<Layout>,
+    /// In the order of the layout.
+    bindings: Vec<Binding>,
+}
+
+impl Parameters {
+    pub(super) fn new(layout: Layout, bindings: Vec<Binding>) -> Self {
+        Self { layout: Arc::new(layout), bindings }
+    }
+
+    /// Names, shapes and places.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Loads a member's values of what a checkpoint holds.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another shape or is no float.
+    pub fn load(
+        &self,
+        values: &mut Arena,
+        member: usize,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<(), Failure> {
+        for binding in &self.bindings {
+            if let Some(source) = &binding.source {
+                let numbers = checkpoint.read(source, &binding.shape)?;
+                values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a member's other parameters, mappers and head, their first values: uniform within one
+    /// over the root of the number of inputs, PyTorch's default for linear maps. Members with one
+    /// seed and equal shapes start equal.
+    pub fn initialise(&self, values: &mut Arena, member: usize, seed: Seed) {
+        for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
+            if binding.source.is_some() {
+                continue;
+            }
+            let map = entry.name.rsplit_once('.').map_or("", |(map, _)| map);
+            let inputs = self
+                .layout
+                .find(&format!("{map}.weight"))
+                .and_then(|entry| entry.shape.get(1))
+                .copied()
+                .expect("every fresh parameter is the weight or bias of a linear map");
+            let bound = 1.0 / (inputs as f64).sqrt();
+            let mut stream = seed.derive(&entry.name).stream();
+            for value in values.param_mut(binding.slot).cpu(member) {
+                *value = ((2.0 * stream.uniform() - 1.0) * bound) as f32;
+            }
+        }
+    }
+
+    /// A member's numbers (values or gradients) under Hugging Face names, fused tensors put together
+    /// again.
+    pub fn export(&self, numbers: &Arena, member: usize) -> Vec<Tensor> {
+        let mut tensors: Vec<Tensor> = Vec::new();
+        for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
+            let numbers = numbers.param(binding.slot).cpu(member);
+            let Some(source) = &binding.source else {
+                tensors.push((entry.name.clone(), binding.shape.clone(), numbers.to_vec()));
+                continue;
+            };
+            let columns: usize = binding.shape.iter().skip(1).product();
+            let whole = [0..binding.shape[0]];
+            let runs = source.rows.as_deref().unwrap_or(&whole);
+            let place = tensors.iter().position(|(name, ..)| *name == source.name).unwrap_or_else(|| {
+                let shape = [&[0], &binding.shape[1..]].concat();
+                tensors.push((source.name.clone(), shape, Vec::new()));
+                tensors.len() - 1
+            });
+            let (_, shape, fused) = &mut tensors[place];
+            let end = runs.iter().map(|run| run.end).max().unwrap_or(0);
+            if end > shape[0] {
+                shape[0] = end;
+                fused.resize(end * columns, 0.0);
+            }
+            let mut read = 0;
+            for run in runs {
+                let len = run.len() * columns;
+                fused[run.start * columns..][..len].copy_from_slice(&numbers[read..read + len]);
+                read += len;
+            }
+        }
+        self.transpose_back(&mut tensors);
+        tensors
+    }
+
+    /// Tensors that checkpoints keep `[in, out]` are written as they were read.
+    fn transpose_back(&self, tensors: &mut [Tensor]) {
+        for (name, shape, numbers) in tensors {
+            let transposed = self
+                .bindings
+                .iter()
+                .filter_map(|binding| binding.source.as_ref())
+                .any(|source| source.transpose && source.name == *name);
+            if transposed && shape.len() == 2 {
+                let (rows, columns) = (shape[0], shape[1]);
+                let read = |place: usize| numbers[(place % rows) * columns + place / rows];
+                *numbers = (0..rows * columns).map(read).collect();
+                shape.swap(0, 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What stands between encoder and head: nothing, the mappers alone, a small trainable network, or
+//! one frozen LLM layer between two mappers (PiFi, Kim et al., ACL 2025, section 3).
+
+use crate::models::attention::Positions;
+use crate::models::block::{self, Block, Call, Selection};
+use crate::models::input::Pass;
+use crate::models::parts::{Into, Linear, Size};
+use crate::models::weights::Registry;
+use crate::nn::{Arena, Buffer, Rows, activation};
+
+/// Which rows pass through the plug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlugMode {
+    /// One pooled row an example, as published for classification.
+    Pooled,
+    /// All rows, then pooling or a span head.
+    Sequence,
+}
+
+/// Which rows a frozen layer's rows attend to in sequence mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mask {
+    /// All real rows of the text.
+    Bidirectional,
+    /// Themselves and earlier ones.
+    Causal,
+    /// All rows, padding included.
+    AsPublished,
+}
+
+/// What stands between encoder and head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlugSpec {
+    /// Nothing.
+    Base,
+    /// `L_in` and `L_out` without a layer between.
+    Mappers {
+        /// E.
+        width: usize,
+    },
+    /// The same with a GELU between: as many trainable parameters as the mappers.
+    Mlp {
+        /// E.
+        width: usize,
+    },
+    /// A frozen layer between the mappers.
+    Layer {
+        /// E.
+        width: usize,
+        /// Which rows its rows attend to.
+        mask: Mask,
+        /// Whether the layer's sliding window applies.
+        honour_window: bool,
+    },
+}
+
+impl PlugSpec {
+    /// E, if there are mappers.
+    pub fn width(self) -> Option<usize> {
+        match self {
+            Self::Base => None,
+            Self::Mappers { width } | Self::Mlp { width } | Self::Layer { width, .. } => Some(width),
+        }
+    }
+}
+
+/// A plug with its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Plug {
+    pub(crate) l_in: Linear,
+    pub(crate) l_out: Linear,
+    pub(crate) middle: Middle,
+}
+
+/// What stands between the mappers.
+#[derive(Clone, Debug)]
+pub(crate) enum Middle {
+    Identity,
+    Gelu,
+    Layer { block: Box<Block>, mask: Mask, honour_window: bool },
+}
+
+/// What backward needs, and scratch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    wide: Buffer,
+    through: Buffer,
+    block: block::State,
+    scratch: block::Scratch,
+    positions: Positions,
+    all_visible: Rows,
+    gradient: Buffer,
+    inner: Buffer,
+}
+
+/// The frozen layer never drops anything; its calls need a site all the same.
+const SITE: u32 = 1 << 25;
+
+impl Plug {
+    /// `L_in` and `L_out` are linear maps without bias.
+    pub(crate) fn new(width: usize, plug_width: usize, middle: Middle, registry: &mut Registry) -> Self {
+        let mut mapper = |name: &str, inputs: usize, outputs: usize| Linear {
+            weight: registry.fresh(&format!("{name}.weight"), &[outputs, inputs]),
+            bias: None,
+            inputs,
+            outputs,
+        };
+        Self { l_in: mapper("l_in", width, plug_width), l_out: mapper("l_out", plug_width, width), middle }
+    }
+
+    fn call<'a>(
+        &self,
+        members: usize,
+        rows: &'a Rows,
+        selection: Option<&'a Selection>,
+        all_visible: &'a Rows,
+    ) -> Call<'a> {
+        let (mask, honour_window) = match &self.middle {
+            Middle::Layer { mask, honour_window, .. } => (*mask, *honour_window),
+            _ => (Mask::Bidirectional, false),
+        };
+        Call {
+            members,
+            rows: if mask == Mask::AsPublished { all_visible } else { rows },
+            selection,
+            causal: mask == Mask::Causal,
+            honour_window,
+            pass: Pass::Evaluate,
+            site: SITE,
+            hidden_dropout: 0.0,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[K, R, D]`, y: `[K, R or selected rows, D]`
+    #[expect(clippy::too_many_arguments, reason = "the operands of one operation")]
+    pub(crate) fn forward(
+        &self,
+        values: &Arena,
+        members: usize,
+        rows: &Rows,
+        selection: Option<&Selection>,
+        x: &Buffer,
+        y: &mut Buffer,
+        state: &mut State,
+    ) {
+        let size = Size::new(members, rows.len());
+        self.l_in.forward(values, size, x, &mut state.wide);
+        let State { wide, through, block: kept, positions, all_visible, .. } = state;
+        let passed = match &self.middle {
+            Middle::Identity => &*wide,
+            Middle::Gelu => {
+                activation::forward(activation::Activation::Gelu, wide, through);
+                &*through
+            }
+            Middle::Layer { block, mask, .. } => {
+                if *mask == Mask::AsPublished {
+                    *all_visible = Rows { real: None, ..rows.clone() };
+                }
+                let call = self.call(members, rows, selection, all_visible);
+                block.forward(values, &call, positions, wide, through, kept);
+                &*through
+            }
+        };
+        let out = Size::new(members, self.out_rows(rows, selection));
+        self.l_out.forward(values, out, passed, y);
+    }
+
+    /// Whether a forward with a selection gives the selected rows only (else all rows).
+    pub(crate) fn selects(&self) -> bool {
+        matches!(self.middle, Middle::Layer { .. })
+    }
+
+    fn out_rows(&self, rows: &Rows, selection: Option<&Selection>) -> usize {
+        match selection {
+            Some(selection) if self.selects() => selection.layout.len(),
+            _ => rows.len(),
+        }
+    }
+
+    /// Accumulates the gradients of the mappers; the frozen layer has none. Writes that of x.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
+    pub(crate) fn backward(
+        &self,
+        values: &Arena,
+        members: usize,
+        rows: &Rows,
+        selection: Option<&Selection>,
+        x: &Buffer,
+        state: &mut State,
+        dy: &Buffer,
+        gradients: &mut Arena,
+        dx: Option<&mut Buffer>,
+    ) {
+        let size = Size::new(members, rows.len());
+        let out = Size::new(members, self.out_rows(rows, selection));
+        let State { wide, through, block: kept, scratch, positions, all_visible, gradient, inner } = state;
+        let passed = if matches!(self.middle, Middle::Identity) { &*wide } else { &*through };
+        self.l_out.backward(values, out, passed, dy, gradients, Into::Over(gradient));
+        let dwide = match &self.middle {
+            Middle::Identity => &*gradient,
+            Middle::Gelu => {
+                activation::backward(activation::Activation::Gelu, wide, gradient, inner);
+                &*inner
+            }
+            Middle::Layer { block, .. } => {
+                let call = self.call(members, rows, selection, all_visible);
+                block.backward(values, &call, positions, wide, kept, gradient, gradients, scratch, inner);
+                &*inner
+            }
+        };
+        match dx {
+            Some(dx) => self.l_in.backward(values, size, x, dwide, gradients, Into::Over(dx)),
+            None => self.l_in.backward_weights(size, x, dwide, gradients),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Where a model's weights live: in the arena of what trains, or frozen and apart.
+
+use crate::device::Device;
+use crate::error::Failure;
+use crate::hub::tensor::TensorSource;
+use crate::models::Error;
+use crate::models::families::Names;
+use crate::models::parameters::{Binding, Parameters};
+use crate::models::tensors::Source;
+use crate::nn::{Arena, Frozen, Layout, Param, ParamMut, Slot};
+
+/// A parameter of a model.
+#[derive(Clone, Debug)]
+pub enum Weight {
+    /// Stands in the arena and has a gradient.
+    Trainable(Slot),
+    /// Stands apart and has none.
+    Frozen(Frozen),
+}
+
+impl Weight {
+    /// Its numbers.
+    pub fn param<'a>(&'a self, values: &'a Arena) -> Param<'a> {
+        match self {
+            Self::Trainable(slot) => values.param(*slot),
+            Self::Frozen(frozen) => frozen.param(),
+        }
+    }
+
+    /// Its place in the arena, if it trains.
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Self::Trainable(slot) => Some(*slot),
+            Self::Frozen(_) => None,
+        }
+    }
+
+    /// Where its gradient accumulates, if it trains.
+    pub fn gradient<'a>(&self, gradients: &'a mut Arena) -> Option<ParamMut<'a>> {
+        self.slot().map(|slot| gradients.param_mut(slot))
+    }
+}
+
+/// How a parameter is laid out once it is frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `[out, in]` in checkpoints; held `[in, out]` when frozen, the layout of the forward product.
+    Matrix,
+    /// Anything that is read as it stands: norms, biases, tables.
+    Plain,
+}
+
+/// The trainable parameters of a model while it is put together.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    layout: Layout,
+    bindings: Vec<Binding>,
+}
+
+impl Registry {
+    /// Registers a parameter that a checkpoint holds. Parts of a fused tensor are told apart by `role`.
+    pub fn from_checkpoint(&mut self, role: &str, shape: &[usize], source: &Source) -> Weight {
+        let name = match source.rows {
+            None => source.name.clone(),
+            Some(_) => format!("{}#{role}", source.name),
+        };
+        self.push(name, shape, Some(source.clone()))
+    }
+
+    /// Registers a parameter that starts from random numbers.
+    pub fn fresh(&mut self, name: &str, shape: &[usize]) -> Weight {
+        self.push(name.to_owned(), shape, None)
+    }
+
+    /// All of them, once the model is whole.
+    pub fn finish(self) -> Parameters {
+        Parameters::new(self.layout, self.bindings)
+    }
+
+    fn push(&mut self, name: String, shape: &[usize], source: Option<Source>) -> Weight {
+        let slot = self.layout.push(name, shape);
+        self.bindings.push(Binding { slot, shape: shape.to_vec(), source });
+        Weight::Trainable(slot)
+    }
+}
+
+/// Changes the elements of a layer's tensors on their way into a control (random, shuffled); gets
+/// the tensor's name in the checkpoint.
+pub type Transform<'a> = &'a (dyn Fn(&str, Vec<f32>) -> Vec<f32> + Sync);
+
+/// A checkpoint to read one member's weights from.
+#[derive(Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// Its tensors.
+    pub tensors: &'a dyn TensorSource,
+    /// How it spells the names of the model's table.
+    pub names: &'a Names,
+    /// For controls.
+    pub transform: Option<Transform<'a>>,
+}
+
+impl Checkpoint<'_> {
+    /// Reads a parameter of this shape, `[out, in]` whatever the checkpoint's orientation.
+    ///
+    /// # Errors
+    /// When the tensor is missing, is no float, or has another shape.
+    pub fn read(&self, source: &Source, shape: &[usize]) -> Result<Vec<f32>, Failure> {
+        let name = self.names.on_disk(source);
+        let raw = self.tensors.read(&name)?;
+        let dtype = raw.dtype.name();
+        let mut numbers = raw.to_f32().ok_or_else(|| Error::TensorDtype { tensor: name.clone(), dtype })?;
+        if let Some(transform) = self.transform {
+            numbers = transform(&name, numbers);
+        }
+        let wrong_shape = || Error::TensorShape {
+            tensor: name.clone(),
+            found: raw.shape.clone(),
+            expected: shape.to_vec(),
+        };
+        let columns: usize = shape.iter().skip(1).product();
+        let rows_wanted = shape.first().copied().unwrap_or(1);
+        let (rows_present, columns_present) = match (source.transpose, raw.shape.as_slice()) {
+            (true, [inputs, outputs]) => (*outputs, *inputs),
+            (true, _) => return Err(wrong_shape().into()),
+            (false, dims) => (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product()),
+        };
+        let whole = [0..rows_present];
+        let runs = source.rows.as_deref().unwrap_or(&whole);
+        let selected: usize = runs.iter().map(ExactSizeIterator::len).sum();
+        let held = raw.rows.clone().unwrap_or(0..rows_present);
+        let inside = runs.iter().all(|run| run.start >= held.start && run.end <= held.end);
+        if columns_present != columns || selected != rows_wanted || !inside {
+            return Err(wrong_shape().into());
+        }
+        if source.transpose {
+            let total = rows_present;
+            let of_row = |row: usize| (0..columns).map(move |column| (row, column));
+            return Ok(runs
+                .iter()
+                .cloned()
+                .flatten()
+                .flat_map(of_row)
+                .map(|(row, column)| numbers[column * total + row])
+                .collect());
+        }
+        if source.rows.is_none() {
+            return Ok(numbers);
+        }
+        let mut part = Vec::with_capacity(rows_wanted * columns);
+        for run in runs {
+            let (start, end) = (run.start - held.start, run.end - held.start);
+            part.extend_from_slice(&numbers[start * columns..end * columns]);
+        }
+        Ok(part)
+    }
+
+    /// Reads a parameter in the layout that frozen ones have.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn read_frozen(&self, source: &Source, shape: &[usize], kind: Kind) -> Result<Vec<f32>, Failure> {
+        let numbers = self.read(source, shape)?;
+        Ok(match (kind, shape) {
+            (Kind::Matrix, &[outputs, inputs]) => transposed(&numbers, outputs, inputs),
+            _ => numbers,
+        })
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`, by tiles that fit the cache.
+fn transposed(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    const TILE: usize = 32;
+    let mut out = vec![0.0; numbers.len()];
+    for row_tile in (0..rows).step_by(TILE) {
+        for column_tile in (0..columns).step_by(TILE) {
+            for row in row_tile..(row_tile + TILE).min(rows) {
+                for column in column_tile..(column_tile + TILE).min(columns) {
+                    out[column * rows + row] = numbers[row * columns + column];
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Frozen parameter of several members.
+///
+/// # Errors
+/// As [`Checkpoint::read`].
+pub fn frozen(
+    device: Device,
+    members: &[(Checkpoint<'_>, &Source)],
+    shape: &[usize],
+    kind: Kind,
+) -> Result<Weight, Failure> {
+    let numbers = members
+        .iter()
+        .map(|(checkpoint, source)| checkpoint.read_frozen(source, shape, kind))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Weight::Frozen(Frozen::new(device, numbers)))
+}

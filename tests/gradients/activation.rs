@@ -1,0 +1,86 @@
+//! Activations, plain and gated.
+
+use candle_core::Tensor;
+use pifi_probe::nn::activation::{Activation, backward, forward, gated_backward, gated_forward};
+
+use crate::support::{
+    K, Operation, buffer, keeps_its_bits, matches_autograd, matches_differences, random, used, wide,
+};
+
+const ALL: [Activation; 4] = [Activation::Relu, Activation::Gelu, Activation::GeluTanh, Activation::Silu];
+
+fn reference(activation: Activation, x: &Tensor) -> candle_core::Result<Tensor> {
+    match activation {
+        Activation::Relu => x.relu(),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
+        Activation::Silu => x.silu(),
+    }
+}
+
+/// From -4 to 4, and not so near zero that a difference would straddle Relu's bend.
+fn spread(seed: u64, len: usize) -> Vec<f32> {
+    let away = |x: &f32| if x.abs() < 0.05 { 0.05_f32.copysign(*x) } else { (2.0 * x).clamp(-4.0, 4.0) };
+    random(seed, len).iter().map(away).collect()
+}
+
+fn plain(activation: Activation, len: usize, check: impl Fn(&Operation)) {
+    check(&Operation {
+        inputs: vec![spread(1, K * len)],
+        forward: &|_, values| {
+            let mut y = used();
+            forward(activation, &buffer(&values[0]), &mut y);
+            wide(&y)
+        },
+        backward: &|_, values, dy| {
+            let mut dx = used();
+            backward(activation, &buffer(&values[0]), &buffer(dy), &mut dx);
+            vec![dx.to_vec()]
+        },
+    });
+}
+
+fn gated(activation: Activation, len: usize, check: impl Fn(&Operation)) {
+    check(&Operation {
+        inputs: vec![spread(1, K * len), random(2, K * len)],
+        forward: &|_, values| {
+            let mut y = used();
+            gated_forward(activation, &buffer(&values[0]), &buffer(&values[1]), &mut y);
+            wide(&y)
+        },
+        backward: &|_, values, dy| {
+            let (mut dgate, mut dup) = (used(), used());
+            let (gate, up) = (buffer(&values[0]), buffer(&values[1]));
+            gated_backward(activation, &gate, &up, &buffer(dy), &mut dgate, &mut dup);
+            vec![dgate.to_vec(), dup.to_vec()]
+        },
+    });
+}
+
+#[test]
+fn activation_gradients_match_differences_and_autograd() {
+    for activation in ALL {
+        plain(activation, 61, |operation| {
+            matches_differences(operation);
+            matches_autograd(operation, &|values| reference(activation, &values[0]));
+        });
+    }
+}
+
+#[test]
+fn gated_gradients_match_differences_and_autograd() {
+    for activation in ALL {
+        gated(activation, 61, |operation| {
+            matches_differences(operation);
+            matches_autograd(operation, &|values| reference(activation, &values[0])?.mul(&values[1]));
+        });
+    }
+}
+
+#[test]
+fn activations_keep_their_bits() {
+    for activation in ALL {
+        plain(activation, 20_001, keeps_its_bits);
+        gated(activation, 20_001, keeps_its_bits);
+    }
+}
