@@ -94,10 +94,7 @@ mod tests {
 
     #[test]
     fn columns_align_and_every_format_escapes_its_own_marks() {
-        assert_eq!(
-            grid().text(),
-            "name          n\na|b, \"c\"     12\nd             7\n".replace("     12", "   12")
-        );
+        assert_eq!(grid().text(), "name        n\na|b, \"c\"   12\nd           7\n");
         let markdown =
             "| name      |   n |\n| :-------- | --: |\n| a\\|b, \"c\" |  12 |\n| d         |   7 |\n";
         assert_eq!(grid().markdown(), markdown);
