@@ -70,7 +70,7 @@ pub struct TaskSpec {
     pub notes: Vec<String>,
     /// Whether columns that a file lacks are looked for by usual names: so for a task of the
     /// catalogue on local files, whose columns may be called otherwise.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lenient_columns: bool,
 }
 

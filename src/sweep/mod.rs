@@ -3,12 +3,19 @@
 
 mod batch;
 pub mod canonical;
+pub mod cell;
+mod controls;
+mod convert;
 pub mod cost;
 mod error;
 pub mod event;
+mod features;
+pub mod inputs;
 pub mod journal;
+pub mod layers;
 pub mod local;
 mod order;
+mod outcome;
 pub mod plan;
 mod provide;
 mod settings;
