@@ -12,6 +12,7 @@ mod order;
 pub mod plan;
 mod provide;
 mod settings;
+mod shift;
 pub mod study;
 mod verdict;
 mod worker;
