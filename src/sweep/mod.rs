@@ -19,6 +19,7 @@ mod outcome;
 pub mod plan;
 mod provide;
 mod settings;
+mod shift;
 pub mod study;
 mod verdict;
 mod worker;
