@@ -15,6 +15,7 @@ use super::{Error, SplitFiles, local};
 /// One task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a task file")]
 pub struct TaskSpec {
     /// Name on the command line.
     #[serde(default)]
