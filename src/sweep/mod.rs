@@ -1,1 +1,31 @@
-//! sweep
+//! A study becomes a plan of cells, and an engine runs them: [`Study`] is what was asked for,
+//! [`Plan`] what that means in full, [`local::Engine`] gets it done in worker processes.
+
+mod batch;
+pub mod canonical;
+pub mod cost;
+mod error;
+pub mod event;
+pub mod journal;
+pub mod local;
+mod order;
+pub mod plan;
+mod provide;
+mod settings;
+pub mod study;
+mod verdict;
+mod worker;
+
+pub use error::{Error, Invalid};
+pub use event::{SweepEvent, WorkerEvent};
+pub use journal::Journal;
+pub use local::{Engine, Options, SweepOutcome};
+pub use order::Order;
+pub use plan::{Cell, Inputs, ModelAt, Plan, TaskAt};
+pub use provide::Provider;
+pub use settings::{
+    Defect, Defects, HyperParameters, Limits, MaskMode, Oom, Optimizer, PlugMode, Pooling, Save, Schedule,
+    Seeds, TrainMode, WindowMode,
+};
+pub use study::{CheckedStudy, Study};
+pub use worker::WorkerCommand;

@@ -1,0 +1,17 @@
+//! Figures as SVG and PNG. A figure is drawn onto a [`canvas::Canvas`], a list of shapes, which is
+//! then rendered by plotters' two back ends, so that both files show the same thing and tests can
+//! look at where the texts stand.
+
+pub(super) mod best;
+pub(super) mod canvas;
+pub(super) mod layers;
+pub(super) mod legend;
+pub(super) mod palette;
+pub(super) mod render;
+pub(super) mod scale;
+#[cfg(test)]
+mod tests;
+pub(super) mod transfer;
+
+/// Width of every figure in logical pixels.
+pub(super) const WIDTH: f64 = 900.0;

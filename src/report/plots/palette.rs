@@ -1,0 +1,72 @@
+//! Colours that readers with any colour vision can tell apart (Okabe and Ito, 2008), and a
+//! diverging scale from orange over near white to blue. Neutral colours are named constants so
+//! that the page can exchange them in dark mode.
+
+/// A colour with its opacity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::report) struct Colour {
+    pub(in crate::report) rgb: (u8, u8, u8),
+    pub(in crate::report) alpha: f64,
+}
+
+impl Colour {
+    const fn new(r: u8, g: u8, b: u8) -> Self {
+        Self { rgb: (r, g, b), alpha: 1.0 }
+    }
+
+    pub(in crate::report) const fn faint(self, alpha: f64) -> Self {
+        Self { alpha, ..self }
+    }
+
+    /// `#RRGGBB` as plotters writes it into SVG.
+    pub(in crate::report) fn hex(self) -> String {
+        format!("#{:02X}{:02X}{:02X}", self.rgb.0, self.rgb.1, self.rgb.2)
+    }
+}
+
+pub(in crate::report) const PAPER: Colour = Colour::new(0xFF, 0xFF, 0xFF);
+pub(in crate::report) const INK: Colour = Colour::new(0x1F, 0x23, 0x28);
+pub(in crate::report) const MUTED: Colour = Colour::new(0x59, 0x63, 0x6E);
+pub(in crate::report) const GRID: Colour = Colour::new(0xE4, 0xE8, 0xEC);
+pub(in crate::report) const LAYER: Colour = Colour::new(0x00, 0x72, 0xB2);
+pub(in crate::report) const TIED: Colour = Colour::new(0x56, 0xB4, 0xE9);
+pub(in crate::report) const CHOSEN: Colour = Colour::new(0xD5, 0x5E, 0x00);
+/// Text on a coloured field, the same in dark mode.
+pub(in crate::report) const ON_FIELD: Colour = Colour::new(0x11, 0x11, 0x11);
+pub(in crate::report) const ON_DARK_FIELD: Colour = Colour::new(0xFD, 0xFD, 0xFD);
+/// The field of a missing value.
+pub(in crate::report) const ABSENT: Colour = Colour::new(0xD0, 0xD5, 0xDA);
+
+/// The line of a control: its colour and its dashes (on, off, ...); no dashes for a solid line.
+pub(in crate::report) fn control(name: &str) -> (Colour, &'static [f64]) {
+    match name {
+        "base" => (INK, &[]),
+        "mappers" => (Colour::new(0x00, 0x9E, 0x73), &[8.0, 4.0]),
+        "random" => (Colour::new(0xCC, 0x79, 0xA7), &[2.0, 3.0]),
+        "mlp" => (Colour::new(0xE6, 0x9F, 0x00), &[8.0, 3.0, 2.0, 3.0]),
+        "shuffled" => (Colour::new(0x8C, 0x6B, 0x3F), &[4.0, 2.0]),
+        _ => (Colour::new(0x7A, 0x82, 0x8A), &[5.0, 5.0]),
+    }
+}
+
+/// The diverging scale: -1 orange, 0 near white, 1 blue.
+pub(in crate::report) fn diverging(value: f64) -> Colour {
+    const STOPS: [(f64, f64, f64); 5] = [
+        (179.0, 88.0, 6.0),
+        (244.0, 182.0, 104.0),
+        (246.0, 246.0, 246.0),
+        (132.0, 182.0, 217.0),
+        (18.0, 84.0, 148.0),
+    ];
+    let place = (value.clamp(-1.0, 1.0) + 1.0) * 2.0;
+    let below = (place.floor() as usize).min(3);
+    let part = place - below as f64;
+    let mix = |a: f64, b: f64| (a + part * (b - a)).round() as u8;
+    let (a, b) = (STOPS[below], STOPS[below + 1]);
+    Colour::new(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
+/// The text colour that is readable on a field of the diverging scale.
+pub(in crate::report) fn on_diverging(value: f64) -> Colour {
+    if value.abs() > 0.7 { ON_DARK_FIELD } else { ON_FIELD }
+}

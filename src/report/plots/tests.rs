@@ -1,0 +1,132 @@
+//! Figures are looked at in all the shapes that studies come in.
+
+use super::canvas::{Canvas, Shape};
+use super::{best, layers, render, transfer};
+use crate::analysis::layers::synthetic::{Made, hump};
+use crate::analysis::layers::{Condition, LayerAnswer};
+
+fn cases() -> Vec<(&'static str, LayerAnswer)> {
+    let domains = vec!["cr", "mr", "amazon_reviews_multi_english_electronics"];
+    let with = |made: Made| made.study().answer().unwrap();
+    let of = |layers, height| Made { domains: domains.clone(), ..Made::new(hump(layers, height)) };
+    let mut missing = Made { overlap_every: 5, ..of(32, 0.16) }.study();
+    missing.cells.retain(|cell| !matches!(cell.condition, Condition::Layer(3 | 9 | 10)));
+    missing.cells.retain(|cell| !(cell.condition == Condition::Layer(21) && cell.seed == 2));
+    for cell in &mut missing.cells {
+        if cell.condition == Condition::Layer(5) {
+            cell.domains[1] = None;
+        }
+    }
+    let mut sparse = of(32, 0.16).study();
+    let kept = [0, 8, 16, 24, 31];
+    sparse.cells.retain(|cell| cell.condition.layer().is_none_or(|layer| kept.contains(&layer)));
+    sparse.planned.retain(|condition| condition.layer().is_none_or(|layer| kept.contains(&layer)));
+    let mut long = of(12, 0.2).study();
+    long.llm =
+        "an-organisation-with-a-long-name/Some-Very-Long-Model-Name-70B-Instruct-v0.1-preview".to_owned();
+    long.slm = "another-organisation/deberta-v3-large-finetuned-on-everything-that-there-is-2024".to_owned();
+    long.task = "tweet_sentiment_binary_with_a_long_suffix".to_owned();
+    let five = vec![("base", 0.0), ("mappers", 0.005), ("random", -0.01), ("mlp", 0.01), ("shuffled", 0.0)];
+    vec![
+        ("one-layer", with(of(1, 0.2))),
+        ("five-layers", with(of(5, 0.25))),
+        ("32-layers", with(Made { controls: five, ..of(32, 0.16) })),
+        ("80-layers", with(Made { examples: 872, ..of(80, 0.16) })),
+        ("one-seed", with(Made { seeds: 1, ..of(24, 0.16) })),
+        ("two-seeds", with(Made { seeds: 2, ..of(12, 0.16) })),
+        ("missing", missing.answer().unwrap()),
+        ("sparse", sparse.answer().unwrap()),
+        ("long-names", long.answer().unwrap()),
+        ("no-controls", with(Made { controls: vec![], ..of(16, 0.2) })),
+        ("last-is-best", with(of(6, 0.2)).clone()),
+    ]
+}
+
+fn figures(answer: &LayerAnswer) -> Vec<(&'static str, Canvas)> {
+    let mut figures = vec![("layers", layers::figure(answer))];
+    figures.extend(transfer::figure(answer).map(|figure| ("transfer", figure)));
+    figures.extend(best::figure(answer).map(|figure| ("best", figure)));
+    figures
+}
+
+#[test]
+fn no_text_leaves_the_figure_or_overlaps_another() {
+    for (case, answer) in cases() {
+        for (name, canvas) in figures(&answer) {
+            let texts: Vec<_> = canvas
+                .shapes
+                .iter()
+                .filter_map(|shape| match shape {
+                    Shape::Text(label) => Some((label.text.as_str(), label.bounds())),
+                    _ => None,
+                })
+                .collect();
+            for (at, (text, (left, top, right, bottom))) in texts.iter().enumerate() {
+                assert!(
+                    *left >= 2.0
+                        && *top >= 2.0
+                        && *right <= canvas.width - 2.0
+                        && *bottom <= canvas.height - 2.0,
+                    "{case} {name}: `{text}` leaves the figure: {left} {top} {right} {bottom}"
+                );
+                for (other, bounds) in &texts[..at] {
+                    let apart =
+                        *right <= bounds.0 || bounds.2 <= *left || *bottom <= bounds.1 || bounds.3 <= *top;
+                    assert!(apart, "{case} {name}: `{text}` overlaps `{other}`");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_shape_has_finite_places_within_the_figure() {
+    for (case, answer) in cases() {
+        for (name, canvas) in figures(&answer) {
+            let inside = |(x, y): &(f64, f64)| {
+                (-1.0..=canvas.width + 1.0).contains(x) && (-1.0..=canvas.height + 1.0).contains(y)
+            };
+            for shape in &canvas.shapes {
+                let places = match shape {
+                    Shape::Line { points, .. } | Shape::Polygon { points, .. } => points.clone(),
+                    Shape::Rectangle { from, to, .. } => vec![*from, *to],
+                    Shape::Circle { centre, .. } => vec![*centre],
+                    Shape::Text(label) => vec![(label.x, label.y)],
+                };
+                assert!(places.iter().all(inside), "{case} {name}: {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn figures_are_written_as_svg_and_png() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, answer) = cases().remove(1);
+    for (name, canvas) in figures(&answer) {
+        let svg = render::svg(&canvas).unwrap();
+        assert!(svg.starts_with("<svg width=\"900\"") && svg.trim_end().ends_with("</svg>"), "{name}");
+        assert!(!svg.contains("NaN"));
+        let path = folder.path().join(format!("{name}.png"));
+        render::png(&canvas, &path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+        // width in the header, big endian: twice the logical width
+        assert_eq!(&bytes[16..20], &1800_u32.to_be_bytes());
+        assert!(bytes.len() < 600_000, "{name} has {} bytes", bytes.len());
+    }
+}
+
+/// Writes every case's figures under target/figures to be looked at.
+#[test]
+#[ignore = "writes files to look at: cargo test figures_to_look_at -- --ignored"]
+fn figures_to_look_at() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (case, answer) in cases() {
+        for (name, canvas) in figures(&answer) {
+            render::png(&canvas, &folder.join(format!("{case}-{name}.png"))).unwrap();
+            std::fs::write(folder.join(format!("{case}-{name}.svg")), render::svg(&canvas).unwrap()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What can go wrong with studies, plans and engines.
+
+use std::path::PathBuf;
+
+use crate::error::{Category, Diagnose};
+
+/// A value of a study that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Its key in the study file, dots between tables.
+    pub field: &'static str,
+    /// The value as given.
+    pub value: String,
+    /// What it should be.
+    pub expected: &'static str,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is `{}`: expected {}", self.field, self.value, self.expected)
+    }
+}
+
+/// An error of a study, a plan or an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Values that cannot be, all of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Invalid>),
+    /// A study file that is no TOML or has unknown keys.
+    #[error("cannot read the study `{path}`: {message}")]
+    StudyFile {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with the place.
+        message: String,
+        /// The known key that was probably meant.
+        meant: Option<String>,
+    },
+    /// A layer that the LLM does not have.
+    #[error("layer {layer} of a model with {depth} layers: expected 0 to {}", depth.saturating_sub(1))]
+    NoSuchLayer {
+        /// Index from 0.
+        layer: usize,
+        /// How many there are.
+        depth: usize,
+    },
+    /// A plan file that is none.
+    #[error("cannot read the plan `{path}`: {reason}")]
+    PlanFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A cell that the plan does not have.
+    #[error("no cell `{cell}` in the plan: it has {cells} others")]
+    NoSuchCell {
+        /// The id.
+        cell: String,
+        /// How many there are.
+        cells: usize,
+    },
+    /// The worker program does not start.
+    #[error("cannot start `{program}`: {source}")]
+    Worker {
+        /// The program.
+        program: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A cell needs more memory than there is.
+    #[error(
+        "a cell needs about {} MiB of memory, and {} MiB are there",
+        needed / (1 << 20), available / (1 << 20)
+    )]
+    DoesNotFit {
+        /// Bytes, estimated.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+        /// Whether a smaller stack or fewer workers would fit.
+        smaller_fits: bool,
+    },
+    /// Reading or writing runs.
+    #[error(transparent)]
+    Runs(#[from] crate::runs::Error),
+}
+
+impl Diagnose for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Invalid(values) => values.iter().find_map(|value| value.hint).map(str::to_owned),
+            Self::StudyFile { meant, .. } => meant.as_ref().map(|key| format!("did you mean `{key}`?")),
+            Self::DoesNotFit { smaller_fits: true, .. } => {
+                Some("`--oom shrink` takes fewer workers and smaller stacks until it fits".into())
+            }
+            Self::DoesNotFit { .. } => Some(
+                "take a smaller small model or a smaller `--batch-size`, or train only the plug with \
+                 `--train plug`"
+                    .into(),
+            ),
+            Self::PlanFile { .. } => Some("run the command that made the plan again".into()),
+            Self::Runs(error) => error.hint(),
+            Self::NoSuchLayer { .. } | Self::NoSuchCell { .. } | Self::Worker { .. } => None,
+        }
+    }
+
+    fn category(&self) -> Category {
+        match self {
+            Self::Invalid(_) | Self::StudyFile { .. } | Self::NoSuchLayer { .. } => Category::Usage,
+            Self::Runs(error) => error.category(),
+            _ => Category::Failure,
+        }
+    }
+}
