@@ -3,9 +3,8 @@
 //! `truncation=True`: special tokens stay, of a pair the longer text loses first.
 
 use rayon::prelude::*;
-use tokenizers::{
-    EncodeInput, PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy,
-};
+use tokenizers::utils::truncation::truncate_encodings;
+use tokenizers::{PostProcessor, Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::{Error, Example, pad};
 
@@ -92,6 +91,7 @@ impl EncodedSplit {
 pub struct Encoder {
     tokenizer: Tokenizer,
     options: Options,
+    cut_at: TruncationDirection,
     pad_id: Option<u32>,
 }
 
@@ -115,16 +115,11 @@ impl Encoder {
             return Err(Error::MaxLength { length: options.max_length, special });
         }
         let left = config["truncation_side"].as_str() == Some("left");
-        let truncation = TruncationParams {
-            max_length: options.max_length,
-            strategy: TruncationStrategy::LongestFirst,
-            stride: 0,
-            direction: if left { TruncationDirection::Left } else { TruncationDirection::Right },
-        };
+        let cut_at = if left { TruncationDirection::Left } else { TruncationDirection::Right };
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(Some(truncation)).map_err(unusable)?;
+        tokenizer.with_truncation(None).map_err(unusable)?;
         let pad_id = pad::pad_id(&tokenizer, &config, &special_tokens);
-        Ok(Self { tokenizer, options, pad_id })
+        Ok(Self { tokenizer, options, cut_at, pad_id })
     }
 
     /// The limits.
@@ -145,15 +140,28 @@ impl Encoder {
     /// # Errors
     /// When a token has no row in the model's embedding, or a pair no room.
     pub fn encode(&self, text: &str, pair: Option<&str>) -> Result<Encoded, Error> {
-        let input = match pair {
-            None => EncodeInput::Single(text.into()),
-            Some(pair) => EncodeInput::Dual(text.into(), pair.into()),
-        };
         let special = special_tokens_of(&self.tokenizer, pair.is_some());
-        if self.options.max_length <= special {
+        let Some(room) = self.options.max_length.checked_sub(special).filter(|room| *room > 0) else {
             return Err(Error::MaxLength { length: self.options.max_length, special });
-        }
-        let encoding = self.tokenizer.encode_fast(input, true).map_err(unusable)?;
+        };
+        let tokens = |text: &str| self.tokenizer.encode_fast(text, false).map_err(unusable);
+        let first = tokens(text)?;
+        let second = pair.map(tokens).transpose()?.map(|mut encoding| {
+            encoding.set_type_ids(vec![1; encoding.get_ids().len()]);
+            encoding
+        });
+        let whole = first.len() + second.as_ref().map_or(0, |encoding| encoding.len());
+        // The tokenizer's own truncation (0.23.2) stops reading once a text has `max_length` tokens,
+        // so it compares the wrong lengths when it looks for the longer text of a pair: the texts are
+        // tokenised whole and cut here.
+        let truncation = TruncationParams {
+            max_length: room,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+            direction: self.cut_at,
+        };
+        let (first, second) = truncate_encodings(first, second, &truncation).map_err(unusable)?;
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(unusable)?;
         let ids = encoding.get_ids().to_vec();
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.options.vocab_size) {
             return Err(Error::OutOfVocabulary {
@@ -168,7 +176,7 @@ impl Encoder {
             0 | 1 => vec![0; ids.len()],
             _ => encoding.get_type_ids().iter().map(|&segment| segment.min(limit - 1)).collect(),
         };
-        Ok(Encoded { ids, type_ids, truncated: !encoding.get_overflowing().is_empty() })
+        Ok(Encoded { ids, type_ids, truncated: whole > room })
     }
 
     /// All examples, in parallel; the result does not depend on the number of threads. A text

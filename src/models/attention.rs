@@ -7,7 +7,7 @@ use crate::models::weights::Weight;
 use crate::nn::attention::{self, Bias, BiasGradient, Gradients};
 use crate::nn::heads::{self, Heads};
 use crate::nn::rotary::{self, Table};
-use crate::nn::{Arena, Buffer, Rows, norm, pooling, relative};
+use crate::nn::{Arena, Buffer, Rows, dropout, norm, pooling, relative, residual};
 
 /// Attention with its weights. Without queries and keys it serves batches of one row an example.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Positions {
     pub gradient: Buffer,
     /// P.
     pub rows: usize,
+    /// The same rows as one example, for their dropout.
+    pub layout: Rows,
     /// Which of the model's table is the first of them.
     pub first_row: usize,
     /// How distances find rows of the model's table.
@@ -61,6 +63,8 @@ pub struct State {
     key_saved: norm::Saved,
     value: Buffer,
     context: Buffer,
+    /// The shared positions after this block's dropout.
+    relative: Buffer,
     position_keys: Buffer,
     position_queries: Buffer,
     saved: attention::Saved,
@@ -76,12 +80,15 @@ pub struct Scratch {
     key: Buffer,
     value: Buffer,
     normed: Buffer,
+    relative: Buffer,
     position_keys: Buffer,
     position_queries: Buffer,
     query_input: Buffer,
 }
 
+/// Dropout sites within a block; `block` has two more.
 const PROBABILITIES: u32 = 0;
+const RELATIVE: u32 = 3;
 
 impl Attention {
     fn heads(&self) -> Heads {
@@ -149,13 +156,15 @@ impl Attention {
         // 3. Relative positions, projected
         if let Position::Disentangled(spec) = &self.position {
             let size = Size::new(call.members, positions.rows);
+            state.relative.copy_from(&positions.table);
+            self.drop_positions(call, positions, &mut state.relative);
             if spec.content_to_position {
                 let projection = matching.position_key.as_ref().unwrap_or(&matching.key);
-                projection.forward(values, size, &positions.table, &mut state.position_keys);
+                projection.forward(values, size, &state.relative, &mut state.position_keys);
             }
             if spec.position_to_content {
                 let projection = matching.position_query.as_ref().unwrap_or(&matching.query);
-                projection.forward(values, size, &positions.table, &mut state.position_queries);
+                projection.forward(values, size, &state.relative, &mut state.position_queries);
             }
         }
 
@@ -186,8 +195,17 @@ impl Attention {
     ) {
         let size = Size::new(call.members, call.rows.len());
         let out = Size::new(call.members, call.out_rows().len());
-        let Scratch { context, query, key, value, normed, query_input, position_keys, position_queries } =
-            scratch;
+        let Scratch {
+            context,
+            query,
+            key,
+            value,
+            normed,
+            query_input,
+            position_keys,
+            position_queries,
+            relative,
+        } = scratch;
 
         // 4. Output projection and operation
         self.output.backward(values, out, &state.context, dy, gradients, Into::Over(context));
@@ -216,15 +234,19 @@ impl Attention {
         // 3. Relative positions
         if let Position::Disentangled(spec) = &self.position {
             let size = Size::new(call.members, positions.rows);
-            let Positions { table, gradient, .. } = positions;
+            let table = &state.relative;
+            relative.resize(table.len());
+            relative.fill(0.0);
             if spec.content_to_position {
                 let projection = matching.position_key.as_ref().unwrap_or(&matching.key);
-                projection.backward(values, size, table, position_keys, gradients, Into::Onto(gradient));
+                projection.backward(values, size, table, position_keys, gradients, Into::Onto(relative));
             }
             if spec.position_to_content {
                 let projection = matching.position_query.as_ref().unwrap_or(&matching.query);
-                projection.backward(values, size, table, position_queries, gradients, Into::Onto(gradient));
+                projection.backward(values, size, table, position_queries, gradients, Into::Onto(relative));
             }
+            self.drop_positions(call, positions, relative);
+            residual::add(relative, &mut positions.gradient);
         }
 
         // 2. Turned back, through the norms
@@ -265,6 +287,12 @@ impl Attention {
         match self.spec.qk_norm {
             QkNorm::PerHead(_) => Size { rows: size.rows * heads, ..size },
             QkNorm::None | QkNorm::Whole(_) => size,
+        }
+    }
+
+    fn drop_positions(&self, call: &Call<'_>, positions: &Positions, x: &mut Buffer) {
+        if let Some(dropout) = call.pass.dropout(call.site + RELATIVE, call.dropout.relative) {
+            dropout::forward(call.members, &positions.layout, self.hidden_size, dropout, x);
         }
     }
 

@@ -45,8 +45,19 @@ pub struct Call<'a> {
     pub pass: Pass,
     /// First of the four dropout sites of this block.
     pub site: u32,
-    /// Probability of the dropout after attention and feed-forward.
-    pub hidden_dropout: f32,
+    /// Probabilities of the dropouts in a block.
+    pub dropout: BlockDropout,
+}
+
+/// Probabilities of dropping elements in a block; attention weights have their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct BlockDropout {
+    /// After the output projection of attention.
+    pub attention: f32,
+    /// After the feed-forward.
+    pub feed_forward: f32,
+    /// Of the relative positions before they are projected.
+    pub relative: f32,
 }
 
 impl Call<'_> {
@@ -152,7 +163,7 @@ impl Block {
             &mut state.attention,
         );
         let site = call.site + ATTENTION_OUTPUT;
-        drop_elements(call, site, width, &mut state.attention_output);
+        drop_elements(call, site, call.dropout.attention, width, &mut state.attention_output);
 
         // 2. Join it with the stream
         let x = match call.selection {
@@ -198,7 +209,7 @@ impl Block {
         let output = &mut state.feed_forward_output;
         self.feed_forward.forward(values, out, input, output, &mut state.feed_forward);
         let site = call.site + FEED_FORWARD_OUTPUT;
-        drop_elements(call, site, width, output);
+        drop_elements(call, site, call.dropout.feed_forward, width, output);
 
         // 4. Join it with the stream
         match (&self.feed_forward_output_norm, self.spec.placement) {
@@ -262,7 +273,7 @@ impl Block {
                 branch.copy_from(dy);
             }
         }
-        drop_elements(call, call.site + FEED_FORWARD_OUTPUT, width, branch);
+        drop_elements(call, call.site + FEED_FORWARD_OUTPUT, call.dropout.feed_forward, width, branch);
 
         // 3. Through the feed-forward; `inner` is the gradient of its input
         let input = match (self.spec.residual, &self.feed_forward_norm) {
@@ -307,7 +318,7 @@ impl Block {
                 None => residual::add(inner, stream),
             }
         }
-        drop_elements(call, call.site + ATTENTION_OUTPUT, width, branch);
+        drop_elements(call, call.site + ATTENTION_OUTPUT, call.dropout.attention, width, branch);
 
         // 1. Through attention; `dattended` is the gradient of its (normed) input, all rows
         self.attention.backward(
@@ -345,8 +356,8 @@ impl Block {
     }
 }
 
-fn drop_elements(call: &Call<'_>, site: u32, width: usize, x: &mut Buffer) {
-    if let Some(dropout) = call.pass.dropout(site, call.hidden_dropout) {
+fn drop_elements(call: &Call<'_>, site: u32, probability: f32, width: usize, x: &mut Buffer) {
+    if let Some(dropout) = call.pass.dropout(site, probability) {
         dropout::forward(call.members, call.out_rows(), width, dropout, x);
     }
 }

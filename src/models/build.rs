@@ -12,7 +12,9 @@ use crate::models::encoder::{self, Encoder, Relative};
 use crate::models::families::Scope;
 use crate::models::feed_forward::{FeedForward, Gated};
 use crate::models::parts::{Linear, Norm};
-use crate::models::spec::{self, BlockSpec, ModelSpec, Placement, Position, QkNorm, Residual};
+use crate::models::spec::{
+    self, BlockSpec, ModelSpec, Placement, Position, ProjectionPlace, QkNorm, Residual,
+};
 use crate::models::tensors::{BlockTensor, ModelTensor, Source, TensorTable};
 use crate::models::weights::{Checkpoint, Kind, Registry, Weight, frozen};
 
@@ -287,17 +289,22 @@ pub fn encoder(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Encoder, Fai
     use ModelTensor as T;
     let e = &spec.embeddings;
     let (inner, width) = (e.embedding_size, spec.hidden_size);
+    let projects_words = e.projection.is_some_and(|projection| projection.place == ProjectionPlace::Words);
+    let summed = if projects_words { width } else { inner };
+    let drop_here = |here: bool| if here { spec.hidden_dropout } else { 0.0 };
     let embeddings = Embeddings {
         words: target.required(T::WordEmbeddings, &[e.vocab_size, inner], Kind::Plain)?,
         positions: match e.positions {
-            Some(table) => Some(target.required(T::PositionEmbeddings, &[table.rows, inner], Kind::Plain)?),
+            Some(table) => {
+                Some(target.required(T::PositionEmbeddings, &[table.rows, summed], Kind::Plain)?)
+            }
             None => None,
         },
         token_types: match e.token_types {
-            Some(types) => Some(target.required(T::TokenTypeEmbeddings, &[types, inner], Kind::Plain)?),
+            Some(types) => Some(target.required(T::TokenTypeEmbeddings, &[types, summed], Kind::Plain)?),
             None => None,
         },
-        norm: target.model_norm(e.norm, inner, T::EmbeddingNormWeight, T::EmbeddingNormBias)?,
+        norm: target.model_norm(e.norm, summed, T::EmbeddingNormWeight, T::EmbeddingNormBias)?,
         projection: match e.projection {
             Some(projection) => Some(Linear {
                 weight: target.required(T::EmbeddingProjectionWeight, &[width, inner], Kind::Matrix)?,
@@ -311,7 +318,7 @@ pub fn encoder(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Encoder, Fai
             None => None,
         },
         spec: e.clone(),
-        dropout: spec.hidden_dropout,
+        dropout: drop_here(spec.dropout_sites.embeddings),
     };
     let relative = match (spec.relative, encoder::distances(spec)) {
         (Some(table), Some(distances)) => Some(Relative {

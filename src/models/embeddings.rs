@@ -2,7 +2,7 @@
 
 use crate::models::input::Pass;
 use crate::models::parts::{Into, Linear, Norm, Size};
-use crate::models::spec::{EmbeddingSpec, PositionStart};
+use crate::models::spec::{EmbeddingSpec, PositionStart, ProjectionPlace};
 use crate::models::weights::Weight;
 use crate::nn::{Arena, Buffer, Rows, dropout, embedding, norm, residual};
 
@@ -21,12 +21,14 @@ pub struct Embeddings {
 /// What backward needs, and scratch.
 #[derive(Clone, Debug, Default)]
 pub struct State {
+    words: Buffer,
     sum: Buffer,
     saved: norm::Saved,
     normed: Buffer,
     position_ids: Vec<u32>,
     gradient: Buffer,
     inner: Buffer,
+    dwords: Buffer,
 }
 
 /// Dropout site of the embeddings; blocks follow.
@@ -48,13 +50,25 @@ impl Embeddings {
         state: &mut State,
     ) {
         let size = Size::new(members, rows.len());
-        let width = self.spec.embedding_size;
         let scale = self.spec.scale.unwrap_or(1.0);
 
-        // 1. Sum of the tables
-        embedding::forward(members, ids, width, self.words.param(values), &mut state.sum, false, scale);
+        // 1. Words, projected on their own or with the sum
+        let words = self.words.param(values);
+        let inner = self.spec.embedding_size;
+        let width = self.summed_width();
+        let before = self.projection.as_ref().filter(|_| self.projects_words());
+        match before {
+            Some(projection) => {
+                embedding::forward(members, ids, inner, words, &mut state.words, false, scale);
+                projection.forward(values, size, &state.words, &mut state.sum);
+            }
+            None => embedding::forward(members, ids, inner, words, &mut state.sum, false, scale),
+        }
+
+        // 2. Types and positions
         if let Some(types) = &self.token_types {
-            embedding::forward(members, type_ids, width, types.param(values), &mut state.sum, true, 1.0);
+            let table = types.param(values);
+            embedding::forward(members, type_ids, width, table, &mut state.sum, true, 1.0);
         }
         if let (Some(table), Some(spec)) = (&self.positions, self.spec.positions) {
             position_ids(spec.start, rows, &mut state.position_ids);
@@ -62,7 +76,7 @@ impl Embeddings {
             embedding::forward(members, ids, width, table.param(values), &mut state.sum, true, 1.0);
         }
 
-        // 2. Norm, padding, dropout, projection
+        // 3. Norm, padding, dropout, projection of the sum
         let normed = match &self.norm {
             Some(norm) => {
                 norm.forward(values, size, &state.sum, &mut state.normed, &mut state.saved);
@@ -76,9 +90,21 @@ impl Embeddings {
         if let Some(dropout) = pass.dropout(SITE, self.dropout) {
             dropout::forward(members, rows, width, dropout, normed);
         }
-        match &self.projection {
+        match self.projection.as_ref().filter(|_| !self.projects_words()) {
             Some(projection) => projection.forward(values, size, normed, y),
             None => y.copy_from(normed),
+        }
+    }
+
+    fn projects_words(&self) -> bool {
+        self.spec.projection.is_some_and(|projection| projection.place == ProjectionPlace::Words)
+    }
+
+    /// Width of the sum of the tables.
+    fn summed_width(&self) -> usize {
+        match &self.projection {
+            Some(projection) if self.projects_words() => projection.outputs,
+            _ => self.spec.embedding_size,
         }
     }
 
@@ -100,12 +126,12 @@ impl Embeddings {
         gradients: &mut Arena,
     ) {
         let size = Size::new(members, rows.len());
-        let width = self.spec.embedding_size;
-        let State { sum, saved, normed, position_ids, gradient, inner } = state;
+        let width = self.summed_width();
+        let State { words, sum, saved, normed, position_ids, gradient, inner, dwords } = state;
 
-        // 2. Projection, dropout, padding, norm
+        // 3. Projection of the sum, dropout, padding, norm
         let input = if self.norm.is_some() { &*normed } else { &*sum };
-        match &self.projection {
+        match self.projection.as_ref().filter(|_| !self.projects_words()) {
             Some(projection) => projection.backward(values, size, input, dy, gradients, Into::Over(inner)),
             None => inner.copy_from(dy),
         }
@@ -123,7 +149,7 @@ impl Embeddings {
             None => &*inner,
         };
 
-        // 1. The tables
+        // 2. Positions and types
         if let (Some(table), Some(spec)) = (&self.positions, self.spec.positions) {
             let padding = match spec.start {
                 PositionStart::AfterPadding(padding) => Some(padding as u32),
@@ -136,9 +162,18 @@ impl Embeddings {
         if let Some(dtable) = self.token_types.as_ref().and_then(|types| types.gradient(gradients)) {
             embedding::backward(members, type_ids, width, dsum, 1.0, None, dtable);
         }
+
+        // 1. Words
+        let dwords = match self.projection.as_ref().filter(|_| self.projects_words()) {
+            Some(projection) => {
+                projection.backward(values, size, words, dsum, gradients, Into::Over(dwords));
+                &*dwords
+            }
+            None => dsum,
+        };
         if let Some(dtable) = self.words.gradient(gradients) {
-            let scale = self.spec.scale.unwrap_or(1.0);
-            embedding::backward(members, ids, width, dsum, scale, self.spec.padding_id, dtable);
+            let (scale, width) = (self.spec.scale.unwrap_or(1.0), self.spec.embedding_size);
+            embedding::backward(members, ids, width, dwords, scale, self.spec.padding_id, dtable);
         }
     }
 }

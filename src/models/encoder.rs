@@ -3,7 +3,7 @@
 
 use crate::models::Error;
 use crate::models::attention::{self, longest};
-use crate::models::block::{self, Block, Call, Selection};
+use crate::models::block::{self, Block, BlockDropout, Call, Selection};
 use crate::models::convolution::{self, Convolution};
 use crate::models::embeddings::{self, Embeddings};
 use crate::models::input::{Pass, Tokens};
@@ -11,7 +11,7 @@ use crate::models::parts::{Into, Linear, Norm, Size};
 use crate::models::spec::{ModelSpec, Position};
 use crate::models::weights::Weight;
 use crate::nn::relative::Distances;
-use crate::nn::{Arena, Buffer, Rows, dropout, norm, relative};
+use crate::nn::{Arena, Buffer, Rows, norm, relative};
 
 /// A model up to its last hidden state, with its weights.
 #[derive(Clone, Debug)]
@@ -59,7 +59,6 @@ pub struct State {
 #[derive(Clone, Debug, Default)]
 struct RelativeState {
     rows: Vec<u32>,
-    layout: Rows,
     gathered: Buffer,
     saved: norm::Saved,
     gradient: Buffer,
@@ -67,7 +66,6 @@ struct RelativeState {
 
 /// Dropout sites: the embeddings are 0, block i has four from 4 + 4 i, the rest stands above.
 const FIRST_BLOCK_SITE: u32 = 4;
-const RELATIVE_SITE: u32 = 1;
 const CONVOLUTION_SITE: u32 = 2;
 
 impl Encoder {
@@ -109,7 +107,7 @@ impl Encoder {
         let Tokens { ids, type_ids, .. } = tokens;
         let first = &mut state.hidden[0];
         self.embeddings.forward(values, members, ids, type_ids, rows, pass, first, &mut state.embeddings);
-        self.relative_forward(values, members, rows, pass, state);
+        self.relative_forward(values, members, rows, state);
 
         // 2. The blocks
         for index in 0..count {
@@ -120,7 +118,8 @@ impl Encoder {
                 Some(convolution) if index == 0 => {
                     let y = &mut state.before_convolution;
                     self.block(0).forward(values, &call, &state.positions, x, y, &mut state.blocks[0]);
-                    let dropout = pass.dropout(CONVOLUTION_SITE, self.spec.hidden_dropout);
+                    let dropout =
+                        pass.dropout(CONVOLUTION_SITE, self.drop_here(self.spec.dropout_sites.convolution));
                     let (out, state) = (&mut after[0], &mut state.convolution);
                     convolution.forward(values, members, rows, dropout, x, y, out, state);
                 }
@@ -200,7 +199,8 @@ impl Encoder {
             let call = self.call(members, rows, self.selection(index, selection), pass, index);
             let mut joins = false;
             if let (Some(convolution), 0) = (&self.convolution, index) {
-                let dropout = pass.dropout(CONVOLUTION_SITE, self.spec.hidden_dropout);
+                let dropout =
+                    pass.dropout(CONVOLUTION_SITE, self.drop_here(self.spec.dropout_sites.convolution));
                 convolution.backward(
                     values,
                     members,
@@ -236,7 +236,7 @@ impl Encoder {
         state.convolution_gradient = beside;
 
         // 1. The shared positions and the embeddings
-        self.relative_backward(values, members, pass, state, gradients);
+        self.relative_backward(values, members, state, gradients);
         let Tokens { ids, type_ids, .. } = tokens;
         let kept = &mut state.embeddings;
         self.embeddings.backward(values, members, ids, type_ids, rows, pass, kept, &gradient, gradients);
@@ -276,8 +276,16 @@ impl Encoder {
             honour_window: true,
             pass,
             site: FIRST_BLOCK_SITE + 4 * index as u32,
-            hidden_dropout: self.spec.hidden_dropout,
+            dropout: BlockDropout {
+                attention: self.drop_here(self.spec.dropout_sites.attention),
+                feed_forward: self.drop_here(self.spec.dropout_sites.feed_forward),
+                relative: self.drop_here(self.spec.dropout_sites.relative),
+            },
         }
+    }
+
+    fn drop_here(&self, here: bool) -> f32 {
+        if here { self.spec.hidden_dropout } else { 0.0 }
     }
 
     fn check(&self, tokens: &Tokens) -> Result<(), Error> {
@@ -300,7 +308,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn relative_forward(&self, values: &Arena, members: usize, rows: &Rows, pass: Pass, state: &mut State) {
+    fn relative_forward(&self, values: &Arena, members: usize, rows: &Rows, state: &mut State) {
         let Some(relative) = &self.relative else { return };
         let reach = relative.distances.reach(longest(rows));
         let kept = &mut state.relative;
@@ -310,8 +318,8 @@ impl Encoder {
             positions.first_row = reach.start;
             positions.distances = Some(relative.distances);
             kept.rows = reach.map(|row| row as u32).collect();
-            kept.layout = Rows::packed(&[positions.rows]);
-            kept.layout.example_ids = vec![u64::MAX];
+            positions.layout = Rows::packed(&[positions.rows]);
+            positions.layout.example_ids = vec![u64::MAX];
         }
         let size = Size::new(members, positions.rows);
         let table = relative.table.param(values);
@@ -320,28 +328,15 @@ impl Encoder {
         if let Some(norm) = &relative.norm {
             norm.forward(values, size, &kept.gathered, &mut positions.table, &mut kept.saved);
         }
-        if let Some(dropout) = pass.dropout(RELATIVE_SITE, self.spec.hidden_dropout) {
-            dropout::forward(members, &kept.layout, relative.width, dropout, &mut positions.table);
-        }
         positions.gradient.resize(positions.table.len());
         positions.gradient.fill(0.0);
     }
 
-    fn relative_backward(
-        &self,
-        values: &Arena,
-        members: usize,
-        pass: Pass,
-        state: &mut State,
-        gradients: &mut Arena,
-    ) {
+    fn relative_backward(&self, values: &Arena, members: usize, state: &mut State, gradients: &mut Arena) {
         let Some(relative) = &self.relative else { return };
         let kept = &mut state.relative;
         let positions = &mut state.positions;
         let size = Size::new(members, positions.rows);
-        if let Some(dropout) = pass.dropout(RELATIVE_SITE, self.spec.hidden_dropout) {
-            dropout::forward(members, &kept.layout, relative.width, dropout, &mut positions.gradient);
-        }
         let gradient = match &relative.norm {
             Some(norm) => {
                 let (from, saved, to) = (&kept.gathered, &kept.saved, Into::Over(&mut kept.gradient));

@@ -2,7 +2,7 @@
 //! one frozen LLM layer between two mappers (PiFi, Kim et al., ACL 2025, section 3).
 
 use crate::models::attention::Positions;
-use crate::models::block::{self, Block, Call, Selection};
+use crate::models::block::{self, Block, BlockDropout, Call, Selection};
 use crate::models::input::Pass;
 use crate::models::parts::{Into, Linear, Size};
 use crate::models::weights::Registry;
@@ -129,7 +129,7 @@ impl Plug {
             honour_window,
             pass: Pass::Evaluate,
             site: SITE,
-            hidden_dropout: 0.0,
+            dropout: BlockDropout::default(),
         }
     }
 

@@ -110,6 +110,12 @@ impl Probe {
         &self.parameters
     }
 
+    /// Where it computes.
+    #[expect(clippy::unused_self, reason = "a second device makes it a field")]
+    pub fn device(&self) -> Device {
+        Device::Cpu
+    }
+
     /// K.
     pub fn members(&self) -> usize {
         self.members

@@ -180,6 +180,7 @@ pub struct RelativeBuckets {
 
 /// DeBERTa's relative positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options of one formula")]
 pub struct Disentangled {
     /// Queries meet projected key positions.
     pub content_to_position: bool,
@@ -260,6 +261,7 @@ pub struct ModelSpec {
 /// Where a model drops elements of its rows in training, all with one probability
 /// (attention weights have their own: [`AttentionSpec::dropout`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of places")]
 pub struct DropoutSites {
     /// After the embeddings' norm, before a projection that follows it.
     pub embeddings: bool,

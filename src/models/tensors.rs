@@ -231,6 +231,11 @@ impl Source {
         Self { name: name.into(), transpose: false, rows: None }
     }
 
+    /// One run of rows of a fused tensor.
+    pub fn run(name: impl Into<String>, rows: Range<usize>) -> Self {
+        Self::rows(name, Vec::from([rows]))
+    }
+
     /// Some rows of a fused tensor.
     pub fn rows(name: impl Into<String>, rows: Vec<Range<usize>>) -> Self {
         Self { name: name.into(), transpose: false, rows: Some(rows) }

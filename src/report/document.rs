@@ -17,14 +17,14 @@ pub(super) enum Block {
     Figure(Figure),
 }
 
-/// A table whose first column names the row.
+/// A table whose first column names the row; the caption stands above it.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) caption: String,
     pub(super) header: Vec<String>,
     pub(super) rows: Vec<Row>,
-    /// Cells are texts to be read and not numbers to be compared.
-    pub(super) prose: bool,
+    /// How many columns, from the first, hold texts; the others hold numbers.
+    pub(super) texts: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Table {
                 .iter()
                 .map(|(key, value)| Row { cells: vec![key.clone(), value.clone()], marked: false })
                 .collect(),
-            prose: true,
+            texts: 2,
         }
     }
 }

@@ -3,28 +3,36 @@
 
 use super::document::{Block, Document, Figure, Table};
 use super::plots::palette::{GRID, INK, LAYER, MUTED, PAPER};
+use std::fmt::{self, Write};
 
 /// The page's text.
 pub(super) fn page(document: &Document) -> String {
+    let mut page = String::new();
+    write_page(document, &mut page).expect("writing to a string cannot fail");
+    page
+}
+
+fn write_page(document: &Document, out: &mut String) -> fmt::Result {
     let title = escape(&document.title);
-    let mut body = format!("<h1>{title}</h1>\n<p class=\"lead\">{}</p>\n", escape(&document.lead));
-    for section in &document.sections {
-        let heading = escape(&section.title);
-        body.push_str(&format!("<section>\n<h2>{heading}</h2>\n"));
-        for block in &section.blocks {
-            write_block(block, &mut body);
-        }
-        body.push_str("</section>\n");
-    }
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+    out.push_str("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    out.push_str(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
          img-src data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{}{}</style>\n\
-         </head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
-        include_str!("assets/page.css"),
-        dark_figures(),
-    )
+         <meta name=\"color-scheme\" content=\"light dark\">\n",
+    );
+    write!(out, "<title>{title}</title>\n<style>\n{}", include_str!("assets/page.css"))?;
+    write_dark_figures(out)?;
+    writeln!(out, "</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>")?;
+    writeln!(out, "<p class=\"lead\">{}</p>", escape(&document.lead))?;
+    for section in &document.sections {
+        writeln!(out, "<section>\n<h2>{}</h2>", escape(&section.title))?;
+        for block in &section.blocks {
+            write_block(block, out)?;
+        }
+        out.push_str("</section>\n");
+    }
+    out.push_str("</main>\n</body>\n</html>\n");
+    Ok(())
 }
 
 /// Escapes text for elements and for attributes in double quotes.
@@ -45,56 +53,55 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-fn write_block(block: &Block, out: &mut String) {
+fn write_block(block: &Block, out: &mut String) -> fmt::Result {
     match block {
-        Block::Paragraph(text) => out.push_str(&format!("<p>{}</p>\n", escape(text))),
+        Block::Paragraph(text) => writeln!(out, "<p>{}</p>", escape(text))?,
         Block::List(items) => {
             out.push_str("<ul>\n");
             for item in items {
-                out.push_str(&format!("<li>{}</li>\n", escape(item)));
+                writeln!(out, "<li>{}</li>", escape(item))?;
             }
             out.push_str("</ul>\n");
         }
-        Block::Code(text) => out.push_str(&format!("<pre><code>{}</code></pre>\n", escape(text))),
-        Block::Table(table) => write_table(table, out),
-        Block::Figure(figure) => write_figure(figure, out),
+        Block::Code(text) => writeln!(out, "<pre><code>{}</code></pre>", escape(text))?,
+        Block::Table(table) => write_table(table, out)?,
+        Block::Figure(figure) => write_figure(figure, out)?,
     }
+    Ok(())
 }
 
-fn write_table(table: &Table, out: &mut String) {
-    let class = if table.prose { " class=\"prose\"" } else { "" };
-    out.push_str(&format!("<div class=\"scroll\" tabindex=\"0\">\n<table{class}>\n"));
+fn write_table(table: &Table, out: &mut String) -> fmt::Result {
+    // the caption stands outside of what scrolls, so that it is read whole on a narrow screen
     if !table.caption.is_empty() {
-        out.push_str(&format!("<caption>{}</caption>\n", escape(&table.caption)));
+        writeln!(out, "<p class=\"caption\">{}</p>", escape(&table.caption))?;
     }
-    out.push_str("<thead><tr>");
-    for name in &table.header {
-        out.push_str(&format!("<th scope=\"col\">{}</th>", escape(name)));
+    let class = |column: usize| if column < table.texts { " class=\"text\"" } else { "" };
+    out.push_str("<div class=\"scroll\" tabindex=\"0\">\n<table>\n<thead><tr>");
+    for (column, name) in table.header.iter().enumerate() {
+        write!(out, "<th scope=\"col\"{}>{}</th>", class(column), escape(name))?;
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         out.push_str(if row.marked { "<tr class=\"marked\">" } else { "<tr>" });
         for (column, cell) in row.cells.iter().enumerate() {
-            let (open, close) = if column == 0 { ("th scope=\"row\"", "th") } else { ("td", "td") };
-            out.push_str(&format!("<{open}>{}</{close}>", escape(cell)));
+            let (element, scope) = if column == 0 { ("th", " scope=\"row\"") } else { ("td", "") };
+            write!(out, "<{element}{scope}{}>{}</{element}>", class(column), escape(cell))?;
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody>\n</table>\n</div>\n");
+    Ok(())
 }
 
-fn write_figure(figure: &Figure, out: &mut String) {
+fn write_figure(figure: &Figure, out: &mut String) -> fmt::Result {
     let label = escape(&figure.alternative);
     let svg = figure.svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{label}\" "), 1);
-    out.push_str(&format!(
-        "<figure>\n<div class=\"scroll\" tabindex=\"0\">\n{}\n</div>\n<figcaption>{}</figcaption>\n</figure>\n",
-        svg.trim_end(),
-        escape(&figure.caption)
-    ));
+    writeln!(out, "<figure>\n<div class=\"scroll\" tabindex=\"0\">\n{}\n</div>", svg.trim_end())?;
+    writeln!(out, "<figcaption>{}</figcaption>\n</figure>", escape(&figure.caption))
 }
 
 /// Exchanges the figures' neutral colours in dark mode; a style rule wins over an SVG attribute.
-fn dark_figures() -> String {
+fn write_dark_figures(out: &mut String) -> fmt::Result {
     let rules = [
         (PAPER, "var(--card)"),
         (INK, "var(--ink)"),
@@ -102,12 +109,12 @@ fn dark_figures() -> String {
         (GRID, "var(--line)"),
         (LAYER, "#4DA6DC"),
     ];
-    let mut style = "@media screen and (prefers-color-scheme: dark) {\n".to_owned();
+    out.push_str("@media screen and (prefers-color-scheme: dark) {\n");
     for (colour, to) in rules {
         let hex = colour.hex();
-        style.push_str(&format!("svg [fill=\"{hex}\"] {{ fill: {to}; }}\n"));
-        style.push_str(&format!("svg [stroke=\"{hex}\"] {{ stroke: {to}; }}\n"));
+        writeln!(out, "svg [fill=\"{hex}\"] {{ fill: {to}; }}")?;
+        writeln!(out, "svg [stroke=\"{hex}\"] {{ stroke: {to}; }}")?;
     }
-    style.push_str("}\n");
-    style
+    out.push_str("}\n");
+    Ok(())
 }

@@ -1,55 +1,62 @@
 //! A document as Markdown (tables as GitHub reads them); figures are links to the files beside it.
 
 use super::document::{Block, Document, Table};
+use std::fmt::{self, Write};
 
 /// The page's text.
 pub(super) fn page(document: &Document) -> String {
-    let mut out = format!("# {}\n\n{}\n", escape(&document.title), escape(&document.lead));
-    for section in &document.sections {
-        out.push_str(&format!("\n## {}\n", escape(&section.title)));
-        for block in &section.blocks {
-            out.push('\n');
-            write_block(block, &mut out);
-        }
-    }
-    out
+    let mut page = String::new();
+    write_page(document, &mut page).expect("writing to a string cannot fail");
+    page
 }
 
-fn write_block(block: &Block, out: &mut String) {
+fn write_page(document: &Document, out: &mut String) -> fmt::Result {
+    writeln!(out, "# {}\n\n{}", escape(&document.title), escape(&document.lead))?;
+    for section in &document.sections {
+        writeln!(out, "\n## {}", escape(&section.title))?;
+        for block in &section.blocks {
+            out.push('\n');
+            write_block(block, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_block(block: &Block, out: &mut String) -> fmt::Result {
     match block {
-        Block::Paragraph(text) => out.push_str(&format!("{}\n", escape(text))),
+        Block::Paragraph(text) => writeln!(out, "{}", escape(text))?,
         Block::List(items) => {
             for item in items {
-                out.push_str(&format!("- {}\n", escape(item)));
+                writeln!(out, "- {}", escape(item))?;
             }
         }
         Block::Code(text) => {
             // a fence longer than any run of backticks within
             let longest = text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0);
             let fence = "`".repeat((longest + 1).max(3));
-            out.push_str(&format!("{fence}\n{text}\n{fence}\n"));
+            writeln!(out, "{fence}\n{text}\n{fence}")?;
         }
-        Block::Table(table) => write_table(table, out),
+        Block::Table(table) => write_table(table, out)?,
         Block::Figure(figure) => {
             let (alternative, name) = (escape(&figure.alternative), figure.name);
-            out.push_str(&format!("![{alternative}]({name}.png)\n\n{}\n", escape(&figure.caption)));
+            writeln!(out, "![{alternative}]({name}.png)\n\n{}", escape(&figure.caption))?;
         }
     }
+    Ok(())
 }
 
-fn write_table(table: &Table, out: &mut String) {
+fn write_table(table: &Table, out: &mut String) -> fmt::Result {
     if !table.caption.is_empty() {
-        out.push_str(&format!("{}\n\n", escape(&table.caption)));
+        writeln!(out, "{}\n", escape(&table.caption))?;
     }
     let row = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         format!("| {} |\n", cells.join(" | "))
     };
     out.push_str(&row(&table.header));
-    let rules: Vec<&str> = (0..table.header.len())
-        .map(|column| if column == 0 || table.prose { "---" } else { "---:" })
-        .collect();
-    out.push_str(&format!("| {} |\n", rules.join(" | ")));
+    let rules: Vec<&str> =
+        (0..table.header.len()).map(|column| if column < table.texts { "---" } else { "---:" }).collect();
+    writeln!(out, "| {} |", rules.join(" | "))?;
     for line in &table.rows {
         let mut cells = line.cells.clone();
         if line.marked
@@ -59,6 +66,7 @@ fn write_table(table: &Table, out: &mut String) {
         }
         out.push_str(&row(&cells));
     }
+    Ok(())
 }
 
 /// Escapes what Markdown or the HTML within it would read as markup; line ends become spaces, so

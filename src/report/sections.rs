@@ -4,7 +4,8 @@
 use super::answer::{first_sentence, further_sentences};
 use super::document::{Block, Document, Figure, Row, Section, Table};
 use super::text::{
-    condition, control_meaning, count, p_value, percent, plural, points_with_interval, size_in_points,
+    capital, condition, control_meaning, count, p_value, percent, plural, points_with_interval,
+    size_in_points,
 };
 use super::{ReportContext, plots};
 use crate::analysis::layers::{
@@ -94,11 +95,11 @@ fn claims(answer: &LayerAnswer) -> Vec<Block> {
                 answer.metric,
                 count(answer.resamples)
             ),
-            header: ["Against", "Difference (95% interval)", "p", "p (Holm)", "p (sign flip)", "Seeds"]
+            header: ["Against", "Difference [95% interval]", "p", "p (Holm)", "p (sign flip)", "Seeds"]
                 .map(str::to_owned)
                 .into(),
             rows,
-            prose: false,
+            texts: 1,
         }));
     }
     blocks
@@ -170,7 +171,7 @@ fn conditions(answer: &LayerAnswer) -> Vec<Block> {
          and the controls.",
         plural(validation.examples, "example")
     );
-    let mut blocks = vec![Block::Table(Table { caption, header, rows, prose: false })];
+    let mut blocks = vec![Block::Table(Table { caption, header, rows, texts: 1 })];
     let meanings: Vec<String> = validation
         .conditions
         .iter()
@@ -205,7 +206,7 @@ fn domains(answer: &LayerAnswer, svg: Option<String>) -> Vec<Block> {
     let overlap = sets.iter().any(|set| set.overlapping > 0);
     let mut header: Vec<String> =
         ["Domain", "Condition", "Examples"].map(str::to_owned).into_iter().collect();
-    header.extend([format!("{} (%)", answer.metric), "Over no plug".to_owned()]);
+    header.extend([format!("{} (%)", capital(&answer.metric)), "Over no plug".to_owned()]);
     if overlap {
         header.extend(
             ["Texts also in training", "Without them (%)", "Over no plug without them"].map(str::to_owned),
@@ -235,7 +236,7 @@ fn domains(answer: &LayerAnswer, svg: Option<String>) -> Vec<Block> {
         "Means over seeds with 95% t intervals; differences in percentage points with 95% bootstrap \
                    intervals. All layers are in transfer.csv."
             .to_owned();
-    blocks.push(Block::Table(Table { caption, header, rows, prose: false }));
+    blocks.push(Block::Table(Table { caption, header, rows, texts: 2 }));
     blocks
 }
 
@@ -279,12 +280,7 @@ fn warnings(answer: &LayerAnswer) -> Vec<Block> {
     if answer.warnings.is_empty() {
         return vec![Block::Paragraph("None.".to_owned())];
     }
-    let sentence = |warning: &crate::analysis::layers::Warning| {
-        let text = warning.to_string();
-        let mut letters = text.chars();
-        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-        format!("{first}{}.", letters.as_str())
-    };
+    let sentence = |warning: &crate::analysis::layers::Warning| format!("{}.", capital(&warning.to_string()));
     vec![Block::List(answer.warnings.iter().map(sentence).collect())]
 }
 
@@ -343,11 +339,11 @@ fn set_name(set: &SetAnswer) -> String {
     }
 }
 
-/// `91.2 (90.1 to 92.3)`; a single seed has its mean only.
+/// `91.2 [90.1, 92.3]`; a single seed has its mean only.
 fn mean(summary: &Summary) -> String {
     match &summary.interval {
         Ok(interval) => {
-            format!("{} ({} to {})", percent(interval.value), percent(interval.low), percent(interval.high))
+            format!("{} [{}, {}]", percent(interval.value), percent(interval.low), percent(interval.high))
         }
         Err(_) => percent(summary.mean),
     }

@@ -14,12 +14,12 @@ pub(super) fn points(fraction: f64) -> String {
     if fraction > 0.0 && text != "0.0" { format!("+{text}") } else { text }
 }
 
-/// `+0.6 (+0.2 to +1.0)`.
+/// `+0.6 [+0.2, +1.0]`.
 pub(super) fn points_with_interval(estimate: &Estimate) -> String {
-    format!("{} ({} to {})", points(estimate.value), points(estimate.low), points(estimate.high))
+    format!("{} [{}, {}]", points(estimate.value), points(estimate.low), points(estimate.high))
 }
 
-/// `0.6 points`, `1.0 point` is not said: the plural stands after every decimal number.
+/// The size of a difference without its sign: `0.6 points`.
 pub(super) fn size_in_points(fraction: f64) -> String {
     format!("{} points", decimal(100.0 * fraction.abs(), 1))
 }
@@ -96,6 +96,12 @@ pub(super) fn list(items: &[String]) -> String {
         [one] => one.clone(),
         [init @ .., end] => format!("{} and {end}", init.join(", ")),
     }
+}
+
+/// With a capital letter at its start.
+pub(super) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

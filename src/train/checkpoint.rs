@@ -68,12 +68,8 @@ impl State {
         write_numbers(&mut to, &history.tokens, u64::to_le_bytes)?;
         write_numbers(&mut to, &history.losses, f64::to_le_bytes)?;
         write_numbers(&mut to, &history.gradient_norms, f64::to_le_bytes)?;
-        for arena in
-            [Some(&self.values), Some(&self.moments.first), Some(&self.moments.second), self.best.as_ref()]
-        {
-            if let Some(arena) = arena {
-                write_numbers(&mut to, &arena.buffer().to_vec(), f32::to_le_bytes)?;
-            }
+        for arena in [&self.values, &self.moments.first, &self.moments.second].into_iter().chain(&self.best) {
+            write_numbers(&mut to, arena.buffer().cpu(), f32::to_le_bytes)?;
         }
         let digest = to.hash.clone().finalize();
         to.write_all(&digest)?;
@@ -223,7 +219,7 @@ fn write_numbers<T: Copy, const N: usize>(
     let mut piece = Vec::with_capacity(PIECE);
     for numbers in numbers.chunks(PIECE / N) {
         piece.clear();
-        numbers.iter().for_each(|&number| piece.extend_from_slice(&bytes(number)));
+        piece.extend(numbers.iter().flat_map(|&number| bytes(number)));
         to.write_all(&piece)?;
     }
     Ok(())

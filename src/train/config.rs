@@ -139,7 +139,7 @@ impl Arguments {
 
 fn require(
     name: &'static str,
-    value: impl ToString,
+    value: impl ToString + Copy,
     possible: bool,
     expected: &'static str,
 ) -> Result<(), Error> {

@@ -11,23 +11,24 @@ pub mod config;
 pub mod error;
 pub mod evaluate;
 pub mod event;
-pub mod input;
 pub mod learner;
 pub mod metrics;
 pub mod objective;
 pub mod optimization;
 pub mod pretrain;
+mod probe;
 pub mod schedule;
 pub mod source;
 pub mod state;
 pub mod trainer;
 
+pub use crate::models::input::{Features, Input, Pass, Tokens};
 pub use as_published::AsPublished;
 pub use config::{Arguments, Config, Optimizer, Seeds, Selection};
 pub use error::Error;
 pub use evaluate::{Answers, Predictions, evaluate};
 pub use event::{Event, Flow, Step};
-pub use input::{Features, Input, Pass, Tokens};
+
 pub use learner::Learner;
 pub use metrics::{Metric, Scores};
 pub use objective::{Gold, Objective, Span};

@@ -408,5 +408,5 @@ fn fingerprint(config: &Config, task: &Task<'_>, learner: &dyn Learner) -> Strin
             }),
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }

@@ -1,1 +1,238 @@
-//! verify
+//! Recomputes reference outputs of transformers from oracle directories and compares. A directory's
+//! kind is found by its files; tolerances are those of a float32 implementation against float64
+//! references, stated beside each comparison.
+
+mod compare;
+mod llm;
+mod pifi;
+mod slm;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+pub use compare::Case;
+
+use crate::error::{Diagnose, Failure};
+use crate::models;
+
+/// What a directory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A decoder LLM: single layers, and the whole model.
+    Llm,
+    /// A small model: hidden states and gradients.
+    Slm,
+    /// Fifty steps of fine-tuning.
+    Pifi,
+    /// Texts and their tokens.
+    Tokens,
+}
+
+impl Kind {
+    /// Its word in listings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Slm => "slm",
+            Self::Pifi => "pifi",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// What came of one directory.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its cases were recomputed.
+    Compared(Vec<Case>),
+    /// The model, or the kind of file, is not supported.
+    Unsupported(String),
+    /// It could not be read.
+    Unreadable(Failure),
+}
+
+/// One directory, recomputed.
+#[derive(Debug)]
+pub struct Report {
+    /// The directory.
+    pub path: PathBuf,
+    /// What it holds; `None` where that is not supported.
+    pub kind: Option<Kind>,
+    /// `model_type`, or what else says what it is.
+    pub family: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Report {
+    /// Cases compared.
+    pub fn cases(&self) -> usize {
+        match &self.outcome {
+            Outcome::Compared(cases) => cases.len(),
+            _ => 0,
+        }
+    }
+
+    /// Cases beyond their tolerance; an unreadable directory counts as one.
+    pub fn failed(&self) -> usize {
+        match &self.outcome {
+            Outcome::Compared(cases) => cases.iter().filter(|case| !case.passed()).count(),
+            Outcome::Unsupported(_) => 0,
+            Outcome::Unreadable(_) => 1,
+        }
+    }
+
+    /// The case nearest to (or farthest beyond) its tolerance.
+    pub fn worst(&self) -> Option<&Case> {
+        match &self.outcome {
+            Outcome::Compared(cases) => cases.iter().max_by(|a, b| a.strain().total_cmp(&b.strain())),
+            _ => None,
+        }
+    }
+}
+
+/// Totals over all directories.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Cases compared.
+    pub cases: usize,
+    /// Directories compared or unreadable.
+    pub directories: usize,
+    /// Cases beyond their tolerance, and unreadable directories.
+    pub failed: usize,
+    /// Directories of models that are not supported.
+    pub unsupported: usize,
+}
+
+impl Summary {
+    /// Adds a directory.
+    pub fn count(&mut self, report: &Report) {
+        self.cases += report.cases();
+        self.failed += report.failed();
+        match report.outcome {
+            Outcome::Unsupported(_) => self.unsupported += 1,
+            _ => self.directories += 1,
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cases, directories, failed, unsupported } = self;
+        write!(
+            f,
+            "verified {cases} cases in {directories} directories, {failed} failed, {unsupported} unsupported"
+        )
+    }
+}
+
+/// Why a path holds nothing to verify.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No oracle directory at or below it.
+    #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`", .0.display())]
+    Nothing(PathBuf),
+    /// A folder that cannot be listed.
+    #[error("cannot read `{}`: {cause}", path.display())]
+    Unlisted {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// A file of an oracle directory that is not as described.
+    #[error("`{}` {what}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Diagnose for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Nothing(_) => {
+                Some("make one for your own model with `python3 tests/oracle/make_oracle.py`".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All oracle directories at or below `root`, sorted.
+///
+/// # Errors
+/// When there is none, or a folder cannot be listed.
+pub fn find(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let unlisted = |cause| Error::Unlisted { path: folder.clone(), cause };
+        if is_oracle(&folder) {
+            found.push(folder);
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).map_err(unlisted)? {
+            let path = entry.map_err(unlisted)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() { Err(Error::Nothing(root.to_owned()).into()) } else { Ok(found) }
+}
+
+fn is_oracle(folder: &Path) -> bool {
+    ["golden.safetensors", "golden_tokens.json"].iter().any(|name| folder.join(name).is_file())
+}
+
+/// Recomputes one oracle directory.
+pub fn run(directory: &Path) -> Report {
+    let has = |name: &str| directory.join(name).is_file();
+    let (kind, result) = if has("curve.json") {
+        (Some(Kind::Pifi), pifi::run(directory))
+    } else if has("golden_tokens.json") {
+        (Some(Kind::Tokens), tokens::run(directory))
+    } else {
+        by_tensors(directory)
+    };
+    match result {
+        Ok((family, outcome)) => Report { path: directory.to_owned(), kind, family, outcome },
+        Err(failure) => Report {
+            path: directory.to_owned(),
+            kind,
+            family: String::new(),
+            outcome: Outcome::Unreadable(failure),
+        },
+    }
+}
+
+type Recomputed = Result<(String, Outcome), Failure>;
+
+/// Tells decoders from encoders by the inputs that their reference outputs begin with.
+fn by_tensors(directory: &Path) -> (Option<Kind>, Recomputed) {
+    let golden = match compare::Golden::open(&directory.join("golden.safetensors")) {
+        Ok(golden) => golden,
+        Err(failure) => return (None, Err(failure)),
+    };
+    if golden.has("in.ids") {
+        (Some(Kind::Slm), slm::run(directory, &golden))
+    } else {
+        (Some(Kind::Llm), llm::run(directory, &golden))
+    }
+}
+
+/// Reads the model of a directory, or says that its family is not supported.
+fn model(directory: &Path) -> Result<Result<models::families::Model, (String, String)>, Failure> {
+    let path = directory.join("config.json");
+    let config = compare::json(&path)?;
+    let family = config.get("model_type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
+    match models::families::read(&config) {
+        Ok(model) => Ok(Ok(model)),
+        Err(error @ models::Error::UnsupportedFamily { .. }) => Ok(Err((family, error.to_string()))),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -5,7 +5,7 @@ use super::choice::{self, LayerBehind};
 use super::compare::SetComparison;
 use super::study::{Condition, LayerStudy};
 use super::{Error, Warning};
-use crate::analysis::statistics::power::{Demand, Noise, expected_maximum, smallest_detectable};
+use crate::analysis::statistics::power::{Demand, detectable_with, expected_maximum};
 use crate::analysis::statistics::sign_flip::SignFlip;
 use crate::analysis::statistics::{Estimate, Undefined};
 use serde::Serialize;
@@ -226,9 +226,7 @@ impl LayerStudy {
         let claim_set =
             test.as_ref().filter(|test| test.has(&Condition::Layer(choice.chosen))).unwrap_or(&validation);
         let claims = claim_set.claims(&Condition::Layer(choice.chosen), &last)?;
-        let base_pairs = claim_set.score_pairs(&Condition::Layer(choice.chosen), &Condition::base());
         let claims_on = claim_set.role();
-        let claim_examples = claim_set.examples();
 
         let mut domains = Vec::new();
         for (position, set) in self.domains.iter().enumerate() {
@@ -263,8 +261,8 @@ impl LayerStudy {
             behind: choice.behind,
             best_probability: choice.probabilities,
             claims_on,
+            detectable: detectable(&claims),
             claims,
-            detectable: detectable(&base_pairs, claim_examples),
             resamples: self.resampling.resamples,
             warnings: Vec::new(),
         };
@@ -273,23 +271,10 @@ impl LayerStudy {
     }
 }
 
-/// From the discordance and the seeds' spread that were measured. The spread holds a part of the
-/// discordance too, so the result is on the careful side.
-fn detectable(pairs: &[(&[f64], &[f64])], examples: usize) -> Result<f64, Undefined> {
-    if pairs.is_empty() {
-        return Err(Undefined::NoCommonSeed);
-    }
-    let count = examples as f64;
-    let discordance = pairs
-        .iter()
-        .map(|(a, b)| a.iter().zip(*b).map(|(x, y)| (x - y).abs()).sum::<f64>() / count)
-        .sum::<f64>()
-        / pairs.len() as f64;
-    let differences: Vec<f64> =
-        pairs.iter().map(|(a, b)| a.iter().zip(*b).map(|(x, y)| x - y).sum::<f64>() / count).collect();
-    let (_, deviation) = crate::analysis::statistics::estimate::moments(&differences)?;
-    let noise = Noise { discordance, seed_deviation: deviation.unwrap_or(0.0) };
-    smallest_detectable(pairs.len(), examples, noise, Demand::default())
+/// From the standard error that was measured.
+fn detectable(claims: &[Claim]) -> Result<f64, Undefined> {
+    let base = claims.iter().find(|claim| claim.against.is_base()).ok_or(Undefined::NoReference)?;
+    detectable_with(base.contrast.estimate.standard_error, Demand::default())
 }
 
 /// `means[layer][seed]`: the residuals of layer and seed means have (L - 1)(S - 1) degrees of

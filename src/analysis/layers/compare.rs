@@ -98,16 +98,6 @@ impl SetComparison {
         seeds.iter().filter_map(|seed| cells.and_then(|cells| cells.get(seed)).copied()).collect()
     }
 
-    /// Scores of two conditions on the seeds that both have.
-    pub(super) fn score_pairs(&self, first: &Condition, second: &Condition) -> Vec<(&[f64], &[f64])> {
-        let rows = &self.aligned.rows;
-        self.aligned
-            .pairs(first, second)
-            .into_iter()
-            .map(|(_, (a, b))| (rows[a].as_slice(), rows[b].as_slice()))
-            .collect()
-    }
-
     /// The chosen layer against no plug, the last layer and every other control.
     pub(super) fn claims(&self, chosen: &Condition, last: &Condition) -> Result<Vec<Claim>, Error> {
         let mut others: Vec<Condition> = vec![Condition::base(), last.clone()];

@@ -102,7 +102,7 @@ fn without_base_no_gain_is_stated() {
     let answer = study.answer().unwrap();
     assert_eq!(answer.validation.conditions[0].over_base, Err(Undefined::NoReference));
     assert!(answer.claim(&Condition::base()).is_none());
-    assert_eq!(answer.detectable, Err(Undefined::NoCommonSeed));
+    assert_eq!(answer.detectable, Err(Undefined::NoReference));
     assert!(answer.warnings.contains(&Warning::NoBase));
 }
 

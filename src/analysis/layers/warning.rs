@@ -25,7 +25,7 @@ pub enum Warning {
         smallest_p: f64,
     },
     /// There is no control without a plug.
-    #[error("no cell without a plug (`base`) has finished, so no gain can be stated")]
+    #[error("no cell without a plug (base) has finished, so no gain can be stated")]
     NoBase,
     /// The published choice was not run.
     #[error("the last layer ({layer}), the published choice, has no finished cell")]
@@ -61,7 +61,7 @@ pub enum Warning {
     NoTest,
     /// The best of many looks better than it is.
     #[error(
-        "the best of {layers} equal layers would look {:.2} points better than it is on validation, by luck alone",
+        "the best of {layers} equal layers would look {:.1} points better than it is on validation, by luck alone",
         100.0 * .excess
     )]
     LuckOfTheBest {
@@ -72,7 +72,7 @@ pub enum Warning {
     },
     /// A control does as well as the layer, so the gain is not the LLM's.
     #[error(
-        "the chosen layer is not shown to be better than the control `{control}`: what the plug gains may come \
+        "the chosen layer is not shown to be better than the control {control}: what the plug gains may come \
          from its shape, not from what the LLM knows"
     )]
     NotAboveControl {
@@ -80,7 +80,7 @@ pub enum Warning {
         control: String,
     },
     /// Texts of an evaluation set stand in the training set.
-    #[error("{overlapping} of {examples} texts of `{set}` also stand in the training set")]
+    #[error("{overlapping} of {examples} texts of {set} also stand in the training set")]
     Overlap {
         /// The evaluation set.
         set: String,

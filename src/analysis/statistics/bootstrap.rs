@@ -341,7 +341,9 @@ mod tests {
     #[test]
     fn equal_conditions_differ_by_nothing() {
         let (first, _) = twelve_against_three();
-        let tested = paired_difference(&[first.clone()], &[first], resampling(200)).unwrap();
+        let tested =
+            paired_difference(std::slice::from_ref(&first), std::slice::from_ref(&first), resampling(200))
+                .unwrap();
         assert_eq!((tested.estimate.low, tested.estimate.high, tested.p), (0.0, 0.0, 1.0));
     }
 

@@ -62,6 +62,18 @@ pub fn smallest_detectable(
     Ok(z * (variance / (1.0 + z * z / examples)).sqrt())
 }
 
+/// The smallest difference that a comparison with this standard error detects: z times the error.
+///
+/// # Errors
+/// [`Undefined`] for an error that is negative or not finite, or a demand out of range.
+pub fn detectable_with(standard_error: f64, demand: Demand) -> Result<f64, Undefined> {
+    if !(standard_error >= 0.0 && standard_error.is_finite()) {
+        let expected = "zero or more";
+        return Err(Undefined::OutOfRange { name: "standard error", value: standard_error, expected });
+    }
+    Ok(demand.quantiles()? * standard_error)
+}
+
 /// The examples that one run needs to detect `difference`: z² (p_d - Δ²) / Δ².
 ///
 /// # Errors
@@ -138,6 +150,14 @@ mod tests {
         let noise = Noise { discordance: 0.08, seed_deviation: 0.0 };
         let difference = smallest_detectable(1, 872, noise, demand).unwrap();
         assert!((examples_needed(difference, 0.08, demand).unwrap() - 872.0).abs() <= 1.0);
+    }
+
+    /// z = 1.959964 + 0.841621; without seeds' spread, Δ of the paired error at that very Δ.
+    #[test]
+    fn a_measured_error_gives_its_detectable_difference() {
+        let difference = detectable_with(0.01, Demand::default()).unwrap();
+        assert!((difference - 0.028_015_85).abs() < 1e-7);
+        assert!(detectable_with(-1.0, Demand::default()).is_err());
     }
 
     #[test]

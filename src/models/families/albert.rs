@@ -105,7 +105,7 @@ pub(super) fn read(config: &Value) -> Result<Described, Error> {
         embeddings: EmbeddingSpec {
             embedding_size: family.width(("embedding_size", c.embedding_size))?,
             token_types: Some(family.rows(("type_vocab_size", c.type_vocab_size))?),
-            positions: counted_positions(rows),
+            positions: Some(counted_positions(rows)),
             // there even where the widths are equal
             projection: Some(Projection { bias: true, place: ProjectionPlace::Sum }),
             ..base.embeddings

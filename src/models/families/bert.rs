@@ -111,7 +111,7 @@ impl Config {
         &self,
         family: Family,
         padding_id: Option<i64>,
-        positions: impl FnOnce(usize) -> Option<PositionTable>,
+        positions: impl FnOnce(usize) -> PositionTable,
     ) -> Result<(ModelSpec, Sizes), Error> {
         let kind = self.position_embedding_type.as_deref().unwrap_or("absolute");
         family.only("position_embedding_type", kind, "absolute")?;
@@ -129,7 +129,7 @@ impl Config {
         let rows = family.rows(("max_position_embeddings", self.max_position_embeddings))?;
         let types = family.rows(("type_vocab_size", self.type_vocab_size))?;
         let embeddings =
-            EmbeddingSpec { token_types: Some(types), positions: positions(rows), ..base.embeddings };
+            EmbeddingSpec { token_types: Some(types), positions: Some(positions(rows)), ..base.embeddings };
         Ok((ModelSpec { embeddings, ..base }, sizes))
     }
 }

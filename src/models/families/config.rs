@@ -131,7 +131,7 @@ impl Family {
     }
 
     /// Refuses every value of an option but one.
-    pub(super) fn only<T: PartialEq + std::fmt::Display>(
+    pub(super) fn only<T: Copy + PartialEq + std::fmt::Display>(
         self,
         option: &str,
         value: T,
@@ -327,9 +327,9 @@ mod tests {
         let read = |key: &str, value: usize, kv_heads, head_dim| {
             let mut config = standard();
             config[key] = json!(value);
-            family.sizes(&family.parse::<StandardSizes>(&config).unwrap(), kv_heads, head_dim)
+            family.sizes(&family.parse::<StandardSizes>(&config).expect("typed"), kv_heads, head_dim)
         };
-        assert_eq!(read("vocab_size", 9, None, None).unwrap().head_dim, 8);
+        assert_eq!(read("vocab_size", 9, None, None).expect("sound").head_dim, 8);
         for (key, value) in [
             ("hidden_size", 0),
             ("hidden_size", usize::MAX),

@@ -105,7 +105,7 @@ impl Config {
         let spec = ModelSpec {
             embeddings: EmbeddingSpec {
                 token_types: types,
-                positions: counted_positions(rows).filter(|_| self.position_biased_input),
+                positions: self.position_biased_input.then(|| counted_positions(rows)),
                 mask_padding: true,
                 ..base.embeddings
             },

@@ -113,13 +113,13 @@ pub(super) fn encoder(
 }
 
 /// Learned positions that count from the text's first token.
-pub(super) fn counted_positions(rows: usize) -> Option<PositionTable> {
-    Some(PositionTable { rows, start: PositionStart::Offset(0) })
+pub(super) fn counted_positions(rows: usize) -> PositionTable {
+    PositionTable { rows, start: PositionStart::Offset(0) }
 }
 
 /// Learned positions that count real tokens from the row after padding's.
-pub(super) fn positions_after_padding(rows: usize, padding_id: u32) -> Option<PositionTable> {
-    Some(PositionTable { rows, start: PositionStart::AfterPadding(padding_id as usize) })
+pub(super) fn positions_after_padding(rows: usize, padding_id: u32) -> PositionTable {
+    PositionTable { rows, start: PositionStart::AfterPadding(padding_id as usize) }
 }
 
 /// One list of sources a block, each name below `prefix` and the block's number.
@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn fused_rows_follow_the_order_of_groups_and_heads() {
         // Phi-3, Falcon 7B: all q, all k, all v
-        assert_eq!(fused_rows(1, [4, 1, 1], 8), [vec![0..32], vec![32..40], vec![40..48]]);
+        let one = |run: Range<usize>| Vec::from([run]);
+        assert_eq!(fused_rows(1, [4, 1, 1], 8), [one(0..32), one(32..40), one(40..48)]);
         // GPT-NeoX, BLOOM, DeBERTa: q, k, v of every head
         let [q, k, v] = fused_rows(2, [1, 1, 1], 3);
         assert_eq!((q, k, v), (vec![0..3, 9..12], vec![3..6, 12..15], vec![6..9, 15..18]));

@@ -75,7 +75,7 @@ pub(super) fn read(config: &Value) -> Result<Described, Error> {
     let base = encoder(family.0, &sizes, padding, &block, family.probability("dropout", c.dropout)?);
     let positions = counted_positions(family.rows(("max_position_embeddings", c.max_position_embeddings))?);
     let spec = ModelSpec {
-        embeddings: EmbeddingSpec { positions, ..base.embeddings },
+        embeddings: EmbeddingSpec { positions: Some(positions), ..base.embeddings },
         dropout_sites: DropoutSites { attention: false, ..DropoutSites::ALL },
         ..base
     };

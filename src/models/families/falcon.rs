@@ -18,6 +18,7 @@ use crate::models::spec::{Alibi, BlockSpec, FeedForward, NormKind, Position, Res
 use crate::models::tensors::{BlockTensor as T, ModelTensor, TensorTable};
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the configuration's own flags")]
 struct Config {
     hidden_size: usize,
     num_hidden_layers: usize,

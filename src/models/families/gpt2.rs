@@ -86,7 +86,7 @@ pub(super) fn read(config: &Value) -> Result<Described, Error> {
         block
     };
     let base = decoder(family.0, &sizes, None, (0..sizes.layers).map(of_layer).collect(), norm);
-    let positions = counted_positions(family.rows(("n_positions", c.n_positions))?);
+    let positions = Some(counted_positions(family.rows(("n_positions", c.n_positions))?));
     let embeddings = EmbeddingSpec { positions, ..base.embeddings.clone() };
     let rows = fused_rows(1, [sizes.heads; 3], sizes.head_dim);
     let tensors = TensorTable {

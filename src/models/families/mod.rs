@@ -177,11 +177,11 @@ mod tests {
 
     #[test]
     fn what_has_no_table_is_refused_by_name() {
-        let error = read(&json!({"model_type": "t5"})).unwrap_err();
+        let error = read(&json!({"model_type": "t5"})).expect_err("no table");
         assert!(
             error.to_string().starts_with("model type `t5` is not supported yet, expected one of `llama`")
         );
-        let error = read(&json!({"model_type": "gemma3"})).unwrap_err();
+        let error = read(&json!({"model_type": "gemma3"})).expect_err("no table");
         assert!(matches!(error, Error::UnsupportedFamily { later: false, did_you_mean: Some(_), .. }));
         assert!(matches!(read(&json!([])), Err(Error::NotAnObject { found: "a list" })));
         assert!(matches!(read(&json!({})), Err(Error::NoModelType { .. })));

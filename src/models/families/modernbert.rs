@@ -151,12 +151,12 @@ fn block(
     sources.extend(fused_qkv(&format!("{prefix}attn.Wqkv.weight"), bias, false, rows));
     let (first, second) = (0..sizes.intermediate, sizes.intermediate..2 * sizes.intermediate);
     let weight = format!("{prefix}mlp.Wi.weight");
-    sources.push((T::GateWeight, Source::rows(&weight, vec![first.clone()])));
-    sources.push((T::UpWeight, Source::rows(&weight, vec![second.clone()])));
+    sources.push((T::GateWeight, Source::run(&weight, first.clone())));
+    sources.push((T::UpWeight, Source::run(&weight, second.clone())));
     if c.mlp_bias {
         let bias = format!("{prefix}mlp.Wi.bias");
-        sources.push((T::GateBias, Source::rows(&bias, vec![first])));
-        sources.push((T::UpBias, Source::rows(&bias, vec![second])));
+        sources.push((T::GateBias, Source::run(&bias, first)));
+        sources.push((T::UpBias, Source::run(&bias, second)));
     }
     sources
 }

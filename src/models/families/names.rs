@@ -97,23 +97,17 @@ impl Model {
         layer: usize,
         scope: Scope,
     ) -> Result<Vec<TensorRequest>, Error> {
-        // name -> (needed rows of the first axis on disk; None once the whole is needed)
-        let mut needed: BTreeMap<&str, (Source, Option<Vec<(usize, usize)>>)> = BTreeMap::new();
+        let mut readers: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
         for source in self.read_by(layer, scope)? {
-            let entry = needed.entry(&source.name).or_insert_with(|| (source.clone(), Some(Vec::new())));
-            // rows count after transposing: on disk they are columns
-            match (&source.rows, source.transpose, &mut entry.1) {
-                (Some(rows), false, Some(runs)) => runs.extend(rows.iter().map(|run| (run.start, run.end))),
-                _ => entry.1 = None,
-            }
+            readers.entry(&source.name).or_default().push(source);
         }
         let totals = self.fused_rows(layer);
-        let mut requests: Vec<_> = needed
+        let mut requests: Vec<_> = readers
             .into_iter()
-            .map(|(name, (source, runs))| {
+            .map(|(name, sources)| {
                 let whole = totals.get(name).map(|total| (0, *total));
-                let run = runs.and_then(one_run).filter(|run| Some(*run) != whole);
-                TensorRequest { name: names.on_disk(&source), rows: run }
+                let run = needed_rows(&sources).and_then(one_run).filter(|run| Some(*run) != whole);
+                TensorRequest { name: names.on_disk(sources[0]), rows: run }
             })
             .collect();
         requests.sort();
@@ -267,6 +261,17 @@ fn nearest(missing: &str, on_disk: &BTreeSet<String>) -> Vec<String> {
     }
     let slip = did_you_mean(missing, on_disk.iter().map(String::as_str));
     slip.into_iter().map(str::to_owned).collect()
+}
+
+/// The runs of rows on disk that these readers of one tensor need; `None`: the whole tensor.
+fn needed_rows(sources: &[&Source]) -> Option<Vec<(usize, usize)>> {
+    let mut runs = Vec::new();
+    for source in sources {
+        // rows count after transposing: on disk they would be columns
+        let rows = source.rows.as_ref().filter(|_| !source.transpose)?;
+        runs.extend(rows.iter().map(|run| (run.start, run.end)));
+    }
+    Some(runs)
 }
 
 /// Runs of rows as one, where they join.

@@ -21,6 +21,7 @@ use crate::models::tensors::{BlockTensor as T, ModelTensor, TensorTable};
 const UNUSED_POSITIONS: usize = 2;
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the configuration's own flags")]
 struct Config {
     vocab_size: usize,
     hidden_size: usize,
@@ -33,8 +34,8 @@ struct Config {
     activation_function: String,
     #[serde(default = "yes")]
     do_layer_norm_before: bool,
-    #[serde(default)]
-    _remove_final_layer_norm: bool,
+    #[serde(default, rename = "_remove_final_layer_norm")]
+    remove_final_layer_norm: bool,
     #[serde(default = "yes")]
     enable_bias: bool,
     #[serde(default = "yes")]
@@ -107,7 +108,7 @@ pub(super) fn read(config: &Value) -> Result<Described, Error> {
     let padding = family.padding(c.pad_token_id, sizes.vocab)?;
     let width = family.width(("word_embed_proj_dim", c.word_embed_proj_dim.unwrap_or(sizes.hidden)))?;
     let projected = width != sizes.hidden;
-    let final_norm = c.do_layer_norm_before && !c._remove_final_layer_norm;
+    let final_norm = c.do_layer_norm_before && !c.remove_final_layer_norm;
     let rows = family.rows(("max_position_embeddings", c.max_position_embeddings))? + UNUSED_POSITIONS;
     let base = decoder(family.0, &sizes, padding, vec![block; sizes.layers], norm);
     let spec = ModelSpec {

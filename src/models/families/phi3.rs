@@ -66,8 +66,8 @@ pub(super) fn read(config: &Value) -> Result<Described, Error> {
         let mut sources = named(prefix, &PRE_NORMS);
         sources.extend(fused_qkv(&format!("{prefix}self_attn.qkv_proj.weight"), None, false, &rows));
         let gate_up = format!("{prefix}mlp.gate_up_proj.weight");
-        sources.push((BlockTensor::GateWeight, Source::rows(&gate_up, vec![0..inner])));
-        sources.push((BlockTensor::UpWeight, Source::rows(&gate_up, vec![inner..2 * inner])));
+        sources.push((BlockTensor::GateWeight, Source::run(&gate_up, 0..inner)));
+        sources.push((BlockTensor::UpWeight, Source::run(&gate_up, inner..2 * inner)));
         sources.extend(named(prefix, &WHOLE));
         sources
     });

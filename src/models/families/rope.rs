@@ -140,14 +140,14 @@ fn parameters(family: Family, config: &Value, dialect: Dialect) -> Result<Parame
         Some(other) => Err(family.bad(key, &shortened(other), "an object")),
     };
     let found = match (object("rope_parameters")?, dialect.layer_type) {
-        (Some(nested), Some(layer_type)) => match nested.get(layer_type) {
-            Some(Value::Object(map)) => map,
-            _ => {
+        (Some(nested), Some(layer_type)) => {
+            let Some(Value::Object(map)) = nested.get(layer_type) else {
                 let expected = format!("an object with `{layer_type}`");
                 let value = shortened(&Value::Object(nested.clone()));
                 return Err(family.bad("rope_parameters", &value, expected));
-            }
-        },
+            };
+            map
+        }
         (Some(flat), None) => flat,
         (None, _) => object("rope_scaling")?.filter(|_| dialect.scaled).unwrap_or(&empty),
     };
@@ -224,13 +224,11 @@ impl Scaling<'_> {
 
     /// The factor, or how much longer the context is than in pre-training.
     fn factor(&self, original: f64) -> Result<f64, Error> {
-        match self.parameters.factor {
-            Some(factor) => self.family.positive("factor", factor),
-            None => {
-                let longest = self.needed("max_position_embeddings", self.context.max_position_embeddings)?;
-                Ok(longest / original)
-            }
+        if let Some(factor) = self.parameters.factor {
+            return self.family.positive("factor", factor);
         }
+        let longest = self.needed("max_position_embeddings", self.context.max_position_embeddings)?;
+        Ok(longest / original)
     }
 
     fn llama3(&self, frequencies: &[f64]) -> Result<Vec<f64>, Error> {
@@ -331,5 +329,123 @@ impl Scaling<'_> {
 }
 
 #[cfg(test)]
-#[path = "rope_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn rope(head_dim: usize, config: &Value, dialect: Dialect) -> Result<Rotary, Error> {
+        let sizes =
+            Sizes { hidden: 64, intermediate: 8, layers: 1, heads: 4, kv_heads: 4, head_dim, vocab: 9 };
+        rotary(Family("test"), config, &sizes, dialect)
+    }
+
+    fn assert_close(config: &Value, expected: [f64; 8], attention_factor: f64) {
+        let rotary = rope(16, config, STANDARD).expect("valid");
+        for (found, expected) in rotary.inverse_frequencies.iter().zip(expected) {
+            // transformers computes these in f32
+            assert!((found - expected).abs() <= 3e-6 * expected, "{rotary:?}");
+        }
+        assert!((rotary.attention_factor - attention_factor).abs() < 1e-12, "{rotary:?}");
+    }
+
+    /// Expected numbers: `ROPE_INIT_FUNCTIONS[rope_type](config, "cpu")` of transformers 5.23 for
+    /// four heads of a hidden size of 64.
+    #[test]
+    fn scaled_frequencies_match_transformers() {
+        let config = json!({"max_position_embeddings": 32768, "rope_theta": 1e6, "rope_scaling":
+            {"factor": 4.0, "original_max_position_embeddings": 32768, "type": "yarn"}});
+        let expected = [
+            1.0,
+            0.177_827_939,
+            0.031_622_778_6,
+            0.004_217_559_94,
+            0.000_500_000_024,
+            4.445_698_51e-5,
+            7.905_693_56e-6,
+            1.405_853_37e-6,
+        ];
+        assert_close(&config, expected, 1.138_629_436_111_989);
+        let config = json!({"max_position_embeddings": 32768, "rope_parameters":
+            {"rope_theta": 1e4, "factor": 40.0, "original_max_position_embeddings": 4096, "rope_type": "yarn",
+             "mscale": 1.0, "mscale_all_dim": 0.707, "beta_fast": 16, "beta_slow": 2, "truncate": false}});
+        let expected = [
+            1.0,
+            0.316_227_764,
+            0.100_000_001,
+            0.031_622_778_6,
+            0.005_790_104_62,
+            0.000_123_952_457,
+            2.499_999_94e-5,
+            7.905_694_47e-6,
+        ];
+        assert_close(&config, expected, 1.085_726_399_256_135_5);
+        let config = json!({"max_position_embeddings": 32768, "rope_theta": 1e4, "rope_scaling":
+            {"factor": 2.0, "rope_type": "yarn", "attention_factor": 1.5}});
+        let expected = [
+            1.0,
+            0.316_227_764,
+            0.100_000_001,
+            0.031_622_778_6,
+            0.009_999_999_78,
+            0.002_766_993_13,
+            0.000_750_000_007,
+            0.000_197_642_366,
+        ];
+        assert_close(&config, expected, 1.5);
+        let config = json!({"max_position_embeddings": 32768, "rope_theta": 500.0, "rope_scaling":
+            {"factor": 8.0, "rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+             "original_max_position_embeddings": 256}});
+        let expected = [
+            1.0,
+            0.459_863_275,
+            0.211_474_24,
+            0.096_179_641_8,
+            0.016_313_578_9,
+            0.002_570_714_1,
+            0.001_182_176_99,
+            0.000_543_639_821,
+        ];
+        assert_close(&config, expected, 1.0);
+    }
+
+    #[test]
+    fn what_cannot_be_rotated_exactly_is_refused_by_name() {
+        let refused = |config: Value, dialect: Dialect| match rope(16, &config, dialect) {
+            Err(Error::UnsupportedOption { option, .. }) => option,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            refused(json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}), STANDARD),
+            "rope_type"
+        );
+        assert_eq!(refused(json!({"rope_scaling": {"mrope_section": [1, 2]}}), STANDARD), "mrope_section");
+        assert_eq!(refused(json!({"partial_rotary_factor": 0.5}), STANDARD), "partial_rotary_factor");
+    }
+
+    #[test]
+    fn absurd_parameters_are_refused() {
+        let partial = Dialect { partial: Some(("partial_rotary_factor", 1.0)), ..STANDARD };
+        for (config, field) in [
+            (json!({"rope_theta": -1.0}), "rope_theta"),
+            (json!({"rope_theta": 1.0}), "rope_theta"),
+            (json!({"rope_theta": "ten"}), "rope_theta"),
+            (json!({"rope_scaling": 3}), "rope_scaling"),
+            (json!({"partial_rotary_factor": 0.2}), "partial_rotary_factor"),
+            (json!({"partial_rotary_factor": 1.5}), "partial_rotary_factor"),
+            (json!({"partial_rotary_factor": -1}), "partial_rotary_factor"),
+            (json!({"rope_scaling": {"type": "linear", "factor": 0}}), "factor"),
+            (json!({"rope_scaling": {"type": "linear", "factor": "two"}}), "factor"),
+            (
+                json!({"max_position_embeddings": 8, "rope_scaling":
+                    {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}}),
+                "short_factor",
+            ),
+        ] {
+            let error = rope(16, &config, partial).expect_err("absurd");
+            assert!(matches!(&error, Error::BadField { field: found, .. } if found == field), "{error}");
+        }
+        let missing = rope(16, &json!({"rope_scaling": {"type": "linear"}}), STANDARD);
+        assert!(matches!(missing, Err(Error::MissingField { .. })));
+        assert!(rope(7, &json!({}), STANDARD).is_err(), "an odd head");
+    }
+}

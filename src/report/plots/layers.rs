@@ -59,7 +59,7 @@ fn subtitle(answer: &LayerAnswer) -> String {
     let examples = text::plural(answer.validation.examples, "example");
     format!(
         "{} on validation ({examples}), {seeds}; the layer is chosen here, test is in the report",
-        capital(&answer.metric)
+        text::capital(&answer.metric)
     )
 }
 
@@ -69,11 +69,6 @@ pub(super) fn layer_axis(answer: &LayerAnswer) -> String {
         1 => "layer of the LLM".to_owned(),
         _ => format!("layer of the LLM (0 to {})", answer.last()),
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn controls(answer: &LayerAnswer) -> Vec<(String, &ConditionOnSet)> {

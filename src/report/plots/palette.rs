@@ -70,3 +70,18 @@ pub(in crate::report) fn diverging(value: f64) -> Colour {
 pub(in crate::report) fn on_diverging(value: f64) -> Colour {
     if value.abs() > 0.7 { ON_DARK_FIELD } else { ON_FIELD }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_centred_and_keeps_off_the_colours_that_dark_mode_exchanges() {
+        assert_eq!(diverging(0.0).rgb, (246, 246, 246));
+        assert!(diverging(1.0).rgb.2 > diverging(1.0).rgb.0 && diverging(-1.0).rgb.0 > diverging(-1.0).rgb.2);
+        for step in -100..=100 {
+            let colour = diverging(f64::from(step) / 100.0);
+            assert!(![PAPER, INK, MUTED, GRID, LAYER].contains(&colour), "{colour:?}");
+        }
+    }
+}

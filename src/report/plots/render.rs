@@ -49,7 +49,7 @@ pub(super) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
 pub(in crate::report) fn svg(canvas: &Canvas) -> Result<String, Error> {
     let mut text = String::new();
     let size = pixels(canvas, SVG_STEPS);
-    draw(canvas, SVGBackend::with_string(&mut text, size).into_drawing_area(), SVG_STEPS)?;
+    draw(canvas, &SVGBackend::with_string(&mut text, size).into_drawing_area(), SVG_STEPS)?;
     let natural = |size: (u32, u32)| format!("width=\"{}\" height=\"{}\"", size.0, size.1);
     Ok(text.replacen(&natural(size), &natural(pixels(canvas, 1.0)), 1))
 }
@@ -59,7 +59,7 @@ pub(in crate::report) fn svg(canvas: &Canvas) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Drawing`] if plotters cannot draw or write.
 pub(in crate::report) fn png(canvas: &Canvas, path: &Path) -> Result<(), Error> {
-    draw(canvas, BitMapBackend::new(path, pixels(canvas, PNG_STEPS)).into_drawing_area(), PNG_STEPS)
+    draw(canvas, &BitMapBackend::new(path, pixels(canvas, PNG_STEPS)).into_drawing_area(), PNG_STEPS)
 }
 
 fn pixels(canvas: &Canvas, steps: f64) -> (u32, u32) {
@@ -71,11 +71,11 @@ fn font(size: f64, bold: bool) -> FontDesc<'static> {
     (FAMILY, size * EM, if bold { FontStyle::Bold } else { FontStyle::Normal }).into_font()
 }
 
-fn draw<B: DrawingBackend>(canvas: &Canvas, area: DrawingArea<B, Shift>, steps: f64) -> Result<(), Error> {
+fn draw<B: DrawingBackend>(canvas: &Canvas, area: &DrawingArea<B, Shift>, steps: f64) -> Result<(), Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Drawing { reason: error.to_string() };
     area.fill(&colour(PAPER)).map_err(|error| failed(&error))?;
     for shape in &canvas.shapes {
-        draw_shape(shape, &area, steps).map_err(|reason| Error::Drawing { reason })?;
+        draw_shape(shape, area, steps).map_err(|reason| Error::Drawing { reason })?;
     }
     area.present().map_err(|error| failed(&error))
 }

@@ -4,7 +4,7 @@
 use super::WIDTH;
 use super::canvas::{Align, Canvas, Label, fit};
 use super::legend::{Head, Legend};
-use super::palette::{ABSENT, CHOSEN, Colour, INK, MUTED, PAPER, diverging, on_diverging};
+use super::palette::{ABSENT, CHOSEN, INK, MUTED, diverging, on_diverging};
 use super::render::text_width;
 use super::scale::layer_step;
 use crate::analysis::layers::{Condition, Contrast, LayerAnswer, SetAnswer, SetRole};
@@ -206,7 +206,7 @@ fn scale_bar(canvas: &mut Canvas, y: f64, reach: f64, left: f64) {
     for step in 0..STEPS {
         let from = start + LENGTH * step as f64 / STEPS as f64;
         let value = 2.0 * (step as f64 + 0.5) / STEPS as f64 - 1.0;
-        canvas.rectangle((from, y - 6.0), (from + LENGTH / STEPS as f64 + 0.25, y + 6.0), diverging(value));
+        canvas.rectangle((from, y - 6.0), (from + LENGTH / STEPS as f64 + 0.5, y + 6.0), diverging(value));
     }
     canvas.text(Label::new(text::points(-reach), start - 6.0, y, 11.0, MUTED).align(Align::End));
     canvas.text(Label::new(text::points(reach), start + LENGTH + 6.0, y, 11.0, MUTED));
@@ -227,10 +227,4 @@ fn legend(answer: &LayerAnswer) -> Legend {
         field(canvas, from, to, None, 1.0);
     });
     legend
-}
-
-/// The page exchanges neutral colours only; the scale's own are none of them.
-#[cfg(test)]
-pub(super) fn scale_colours() -> Vec<Colour> {
-    (-20..=20).map(|step| diverging(f64::from(step) / 20.0)).chain([PAPER]).collect()
 }
