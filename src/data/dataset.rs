@@ -189,7 +189,7 @@ fn read_split(
                 label: place.label(&labels[row], &columns.label)?,
                 column: columns.label.clone(),
                 file: table.file.clone(),
-                row: row as u64 + 1,
+                line: row as u64 + 1,
             });
         }
     }
@@ -296,5 +296,5 @@ fn hash(labels: &[String], splits: [&Split; 3]) -> String {
             field(example.pair.as_deref().unwrap_or_default().as_bytes());
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }

@@ -150,7 +150,7 @@ impl Encoder {
             encoding.set_type_ids(vec![1; encoding.get_ids().len()]);
             encoding
         });
-        let whole = first.len() + second.as_ref().map_or(0, |encoding| encoding.len());
+        let whole = first.len() + second.as_ref().map_or(0, tokenizers::Encoding::len);
         // The tokenizer's own truncation (0.23.2) stops reading once a text has `max_length` tokens,
         // so it compares the wrong lengths when it looks for the longer text of a pair: the texts are
         // tokenised whole and cut here.
@@ -210,6 +210,7 @@ fn special_tokens_of(tokenizer: &Tokenizer, pair: bool) -> usize {
     tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unusable(error: tokenizers::Error) -> Error {
     Error::Tokenizer { file: "tokenizer.json", reason: error.to_string() }
 }

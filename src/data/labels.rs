@@ -18,7 +18,8 @@ pub(super) struct Row {
     pub(super) label: String,
     pub(super) column: String,
     pub(super) file: String,
-    pub(super) row: u64,
+    /// Number of the row in its file, from 1.
+    pub(super) line: u64,
 }
 
 /// The classes of a task, and how values become their numbers.
@@ -71,7 +72,7 @@ impl<'a> Labels<'a> {
         };
         let number = by_name.or_else(by_number).ok_or_else(|| Error::UnknownLabel {
             file: row.file.clone(),
-            row: row.row,
+            row: row.line,
             column: row.column.clone(),
             value: shorten(value),
             known: self.known(),

@@ -29,7 +29,8 @@ pub struct Rule {
 }
 
 impl Default for Rule {
-    /// Half of all word trigrams: one changed word leaves a sentence of nine words above it.
+    /// Half of all word trigrams: one changed word leaves a sentence of nine words above it. Between
+    /// unrelated sets (SST-2 and CR, IMDB and MR) this finds nothing.
     fn default() -> Self {
         Self { words: 3, threshold: 0.5 }
     }
@@ -114,6 +115,9 @@ impl Fingerprint {
     }
 }
 
+/// Brackets as a treebank spells them.
+const BRACKETS: [&str; 4] = ["-lrb-", "-rrb-", "-LRB-", "-RRB-"];
+
 /// Words in lower case, letters and digits only. What a treebank tokenizer has cut off (`n't`,
 /// `'s`) goes back to its word.
 fn words(text: &str) -> Vec<String> {
@@ -127,7 +131,7 @@ fn words(text: &str) -> Vec<String> {
         &folded
     };
     let mut words: Vec<String> = Vec::new();
-    for piece in text.split_whitespace() {
+    for piece in text.split_whitespace().filter(|piece| !BRACKETS.contains(piece)) {
         let attached = piece.starts_with(['\'', '\u{2019}'])
             || ["n't", "n\u{2019}t"].iter().any(|ending| piece.eq_ignore_ascii_case(ending));
         let mut new = !attached;
@@ -276,8 +280,10 @@ mod tests {
 
     #[test]
     fn spelling_differences_are_no_difference() {
-        let train = ["it does n't work , and it 's ugly .", "Caf\u{e9} \u{ff21}\u{ff11}", "!!!"];
-        let evaluation = ["It doesn't work and it\u{2019}s ugly", "cafe\u{301} a1", "!!!", "!", "other"];
+        let train =
+            ["it does n't work -lrb- at all -rrb- , and it 's ugly .", "Caf\u{e9} \u{ff21}\u{ff11}", "!!!"];
+        let evaluation =
+            ["It doesn't work (at all) and it\u{2019}s ugly", "cafe\u{301} a1", "!!!", "!", "other"];
         let expected = [Match::Exact(100), Match::Exact(101), Match::Exact(102), Match::None, Match::None];
         assert_eq!(matches(&train, &evaluation), expected);
     }

@@ -15,6 +15,7 @@ use super::{Error, SplitFiles, local};
 /// One task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a task file")]
 pub struct TaskSpec {
     /// Name on the command line.
     #[serde(default)]
@@ -70,7 +71,7 @@ pub struct TaskSpec {
     pub notes: Vec<String>,
     /// Whether columns that a file lacks are looked for by usual names: so for a task of the
     /// catalogue on local files, whose columns may be called otherwise.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lenient_columns: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Turns a refusing answer of the Hub into the error that says what, why and what next.
 
 use super::error::Error;
-use super::http::{Answer, Client, Failed, host_of, wait_asked};
+use super::http::{Answer, Client, Failed, Passing, host_of, wait_asked};
 use super::repository_id::RepositoryId;
 
 /// What an answer that is no success means for a request about `id` (its file `name`, if any).
@@ -21,7 +21,6 @@ pub(crate) fn explain(
     let url = id.page(&client.settings().endpoint);
     let error = match (answer.status, code, token) {
         (429 | 500 | 502..=504, _, _) => return passing(answer, host, what, words),
-        (401, "GatedRepo", None) => Error::Gated { repository, url },
         (401, _, Some(token)) if code != "RepoNotFound" || words.to_lowercase().contains("invalid") => {
             Error::TokenRejected { source_name: token.source().to_owned(), host }
         }
@@ -29,16 +28,13 @@ pub(crate) fn explain(
             Error::FineGrained { repository, source_name: token.source().to_owned() }
         }
         (403, "GatedRepo", Some(_)) => Error::GatedPending { repository, url, account: account(client) },
-        (403, "GatedRepo", None) => Error::Gated { repository, url },
+        (401 | 403, "GatedRepo", None) => Error::Gated { repository, url },
         (403, ..) => {
             let message = if words.is_empty() { "403".to_owned() } else { words };
             Error::Forbidden { repository, host, message }
         }
         (404, "RevisionNotFound", _) => Error::NoRevision { repository, revision: revision.to_owned() },
-        (404, "EntryNotFound", _) => {
-            Error::NoFile { repository, name: name.unwrap_or("its root").to_owned() }
-        }
-        (404, "", _) if name.is_some() => {
+        (404, "EntryNotFound" | "", _) if name.is_some() => {
             Error::NoFile { repository, name: name.unwrap_or_default().to_owned() }
         }
         (401 | 404, ..) => {
@@ -48,7 +44,7 @@ pub(crate) fn explain(
         }
         (status, ..) => Error::Server { host, status, message: words, what },
     };
-    Failed::Final(error)
+    Failed::from(error)
 }
 
 /// 429 and 5xx: worth another attempt.
@@ -61,7 +57,7 @@ fn passing(answer: &Answer, host: String, what: String, message: String) -> Fail
     } else {
         Error::Server { host, status, message, what }
     };
-    Failed::Passing { error, wait, reason }
+    Failed::Passing(Box::new(Passing { error, wait, reason }))
 }
 
 /// The token's account, if the Hub tells it: one more request, only on the way to an error.

@@ -32,15 +32,25 @@ pub(crate) struct Answer {
 
 /// Why an attempt failed: worth another one, or not.
 pub(crate) enum Failed {
-    /// A connection that broke, or 429 and 5xx; with the wait that the server asked for.
-    Passing { error: Error, wait: Option<u64>, reason: String },
+    /// A connection that broke, or 429 and 5xx.
+    Passing(Box<Passing>),
     /// Nothing that time would mend.
-    Final(Error),
+    Final(Box<Error>),
+}
+
+/// A failure that time may mend.
+pub(crate) struct Passing {
+    /// What it is once patience ends.
+    pub(crate) error: Error,
+    /// Seconds that the server asked to wait.
+    pub(crate) wait: Option<u64>,
+    /// What the watcher is told.
+    pub(crate) reason: String,
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self::Final(error)
+        Self::Final(Box::new(error))
     }
 }
 
@@ -52,7 +62,7 @@ impl Answer {
 
     /// The whole body, at most `limit` bytes of it and exactly as many as announced.
     pub(crate) fn read(self, limit: u64, what: &str) -> Result<Vec<u8>, Failed> {
-        let too_large = || Failed::Final(Error::TooLarge { what: what.to_owned(), limit });
+        let too_large = || Failed::from(Error::TooLarge { what: what.to_owned(), limit });
         let announced = self.body.content_length();
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
@@ -118,7 +128,7 @@ impl Client {
     ) -> Result<Answer, Failed> {
         if let Some(because) = &self.settings.offline {
             // every way to the network passes here: offline is a promise
-            return Err(Failed::Final(Error::Offline {
+            return Err(Failed::from(Error::Offline {
                 because: because.clone(),
                 missing: format!("`{what}`"),
                 command: "pifi-probe fetch".to_owned(),
@@ -154,7 +164,7 @@ impl Client {
             url = self.target(&answer, what)?;
         }
         let problem = format!("more than {MOST_REDIRECTS} times");
-        Err(Failed::Final(Error::Redirect { host: host_of(&url), what: what.to_owned(), problem }))
+        Err(Failed::from(Error::Redirect { host: host_of(&url), what: what.to_owned(), problem }))
     }
 
     /// Where a redirect points to.
@@ -185,8 +195,9 @@ impl Client {
             let mut progress = false;
             match attempt(watch, &mut progress) {
                 Ok(value) => return Ok(value),
-                Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Passing { error, wait, reason }) => {
+                Err(Failed::Final(error)) => return Err(*error),
+                Err(Failed::Passing(passing)) => {
+                    let Passing { error, wait, reason } = *passing;
                     failures = if progress { 1 } else { failures + 1 };
                     if failures > patience.retries {
                         return Err(error);
@@ -221,7 +232,7 @@ fn pause(wait: Duration, reason: &str, watch: &mut Watch<'_>) -> Result<(), Erro
 /// An attempt that a broken connection ended.
 pub(crate) fn passing(host: &str, what: &str, cause: &str) -> Failed {
     let error = Error::Network { host: host.to_owned(), what: what.to_owned(), cause: cause.to_owned() };
-    Failed::Passing { error, wait: None, reason: format!("{host}: {cause}") }
+    Failed::Passing(Box::new(Passing { error, wait: None, reason: format!("{host}: {cause}") }))
 }
 
 /// Seconds that a 429 or 503 asks to wait: `Retry-After`, or the reset of a `RateLimit` header

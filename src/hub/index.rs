@@ -112,7 +112,7 @@ impl ShardMap {
                     shown.escape_debug()
                 )));
             }
-            if !Path::new(shard).extension().is_some_and(|ending| ending == "safetensors") {
+            if Path::new(shard).extension().is_none_or(|ending| ending != "safetensors") {
                 return Err(wrong(format!("file `{shown}` is no .safetensors")));
             }
         }

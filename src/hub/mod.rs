@@ -41,4 +41,4 @@ pub use name::{DEMO, ModelName};
 pub use progress::{Progress, Watch, unwatched};
 pub use repository::{LARGEST_FILE, Repository};
 pub use settings::{ENDPOINT, Patience, Settings, Token};
-pub use write::write_safetensors;
+pub use write::{write_safetensors, write_safetensors_to};

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::disk;
 use super::error::Error;
 use super::explain::explain;
-use super::http::{Answer, Client, Failed, host_of, passing};
+use super::http::{Answer, Client, Failed, Passing, host_of, passing};
 use super::name::is_commit;
 use super::progress::{Watch, unwatched};
 use super::repository_id::{CacheFolder, RepositoryId, is_inside};
@@ -32,6 +32,9 @@ pub(crate) struct Remote {
     pub(crate) commit: String,
     files: Mutex<BTreeMap<String, RemoteFile>>,
 }
+
+/// Takes bytes as they arrive.
+pub(crate) type Sink<'a> = dyn FnMut(&[u8], &mut Watch<'_>) -> Result<(), Error> + 'a;
 
 /// What the Hub told about a file, and the link that it signed for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ impl Remote {
         name: &str,
         range: Range<u64>,
         watch: &mut Watch<'_>,
-        sink: &mut dyn FnMut(&[u8], &mut Watch<'_>) -> Result<(), Error>,
+        sink: &mut Sink<'_>,
     ) -> Result<(), Error> {
         let mut at = range.start;
         let mut buffer = vec![0; CHUNK.min((range.end - range.start) as usize)];
@@ -144,7 +147,7 @@ impl Remote {
             }
             let (file, location) = self.located(name)?;
             if range.end > file.size {
-                return Err(Failed::Final(self.changed(name, "it is shorter than its header says")));
+                return Err(Failed::from(self.changed(name, "it is shorter than its header says")));
             }
             let answer = self.client.exchange(false, &location, Some((at, range.end)), name)?;
             self.check_range(&answer, name, at..range.end, &file)?;
@@ -181,7 +184,7 @@ impl Remote {
             self.files().remove(name);
             let detail =
                 format!("etag {} of {} bytes became {} of {}", old.etag, old.size, fresh.etag, fresh.size);
-            return Err(Failed::Final(self.changed(name, &detail)));
+            return Err(Failed::from(self.changed(name, &detail)));
         }
         self.files().insert(name.to_owned(), fresh.clone());
         Ok((fresh, location))
@@ -208,10 +211,10 @@ impl Remote {
         };
         if let Some(commit) = commit.filter(|commit| *commit != self.commit) {
             let detail = format!("asked for commit {}, was given {commit}", self.commit);
-            return Err(Failed::Final(self.changed(name, &detail)));
+            return Err(Failed::from(self.changed(name, &detail)));
         }
         let (Some(etag), Some(size)) = (etag, size) else {
-            return Err(Failed::Final(Error::Server {
+            return Err(Failed::from(Error::Server {
                 host: host_of(&answer.url),
                 status: answer.status,
                 message: "without a size and an etag".to_owned(),
@@ -247,18 +250,18 @@ impl Remote {
                     let total = told.rsplit('/').next().and_then(|total| total.parse::<u64>().ok());
                     if total.is_some_and(|total| total != file.size) {
                         let detail = format!("it has {} bytes now, {} before", total.unwrap_or(0), file.size);
-                        return Err(Failed::Final(self.changed(name, &detail)));
+                        return Err(Failed::from(self.changed(name, &detail)));
                     }
-                    return Err(Failed::Final(wrong(format!("206 with `{told}`"))));
+                    return Err(Failed::from(wrong(format!("206 with `{told}`"))));
                 }
                 if announced.is_some_and(|length| length != range.end - range.start) {
-                    return Err(Failed::Final(wrong(format!("206 with {} bytes", announced.unwrap_or(0)))));
+                    return Err(Failed::from(wrong(format!("206 with {} bytes", announced.unwrap_or(0)))));
                 }
             }
             // the whole file was asked for, and the whole file is what comes
             200 if range == (0..file.size) && answer.body.content_length() == Some(file.size) => {}
-            200 => return Err(Failed::Final(wrong("200, the whole file,".to_owned()))),
-            416 => return Err(Failed::Final(self.changed(name, "it is shorter than before"))),
+            200 => return Err(Failed::from(wrong("200, the whole file,".to_owned()))),
+            416 => return Err(Failed::from(self.changed(name, "it is shorter than before"))),
             status @ (401 | 403 | 404 | 410) if !self.client.is_endpoint(&answer.url) => {
                 if let Some(file) = self.files().get_mut(name) {
                     file.location = None;
@@ -267,7 +270,7 @@ impl Remote {
                 let reason = format!("{host}: the signed link expired");
                 let message = "a link that the Hub had just signed".to_owned();
                 let error = Error::Server { host, status, message, what: name.to_owned() };
-                return Err(Failed::Passing { error, wait: Some(0), reason });
+                return Err(Failed::Passing(Box::new(Passing { error, wait: Some(0), reason })));
             }
             _ => return Err(self.refused(answer, name)?),
         }
@@ -283,7 +286,7 @@ impl Remote {
             Some((seen_host, seen)) if *seen_host == host && *seen != etag => {
                 let detail = format!("etag `{seen}` became `{etag}`");
                 drop(files);
-                Err(Failed::Final(self.changed(name, &detail)))
+                Err(Failed::from(self.changed(name, &detail)))
             }
             _ => {
                 file.served_etag = Some((host, etag));
@@ -325,6 +328,12 @@ pub(crate) fn fetch_command(id: &RepositoryId, revision: &str) -> String {
     }
 }
 
+/// The answer to a revision, as far as it is read.
+#[derive(serde::Deserialize)]
+struct Commit {
+    sha: String,
+}
+
 fn ask_commit(client: &Client, id: &RepositoryId, revision: &str) -> Result<String, Error> {
     let url = id.revision_url(&client.settings().endpoint, revision);
     let what = format!("{id} at {revision}");
@@ -335,10 +344,6 @@ fn ask_commit(client: &Client, id: &RepositoryId, revision: &str) -> Result<Stri
         }
         answer.read(LARGEST_LISTING, &what)
     })?;
-    #[derive(serde::Deserialize)]
-    struct Commit {
-        sha: String,
-    }
     let found: Commit = serde_json::from_slice(&bytes)
         .map_err(|error| Error::Json { file: what.clone(), reason: error.to_string() })?;
     if !is_commit(&found.sha) {

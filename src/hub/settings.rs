@@ -68,7 +68,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            response: Duration::from_secs(60),
+            response: Duration::from_mins(1),
             read: Duration::from_secs(30),
             retries: 6,
             first_wait: Duration::from_secs(1),

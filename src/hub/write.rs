@@ -21,6 +21,35 @@ pub fn write_safetensors(
     tensors: &[(String, RawTensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), Error> {
+    let sorted = checked(tensors)?;
+    disk::write_with(path, |file| put(file, &sorted, metadata))
+}
+
+/// The same into anything that can be written.
+///
+/// # Errors
+/// As [`write_safetensors`]; a write that fails names no file.
+pub fn write_safetensors_to(
+    out: &mut dyn Write,
+    tensors: &[(String, RawTensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let sorted = checked(tensors)?;
+    put(out, &sorted, metadata).map_err(Error::io("writing", Path::new("model.safetensors")))
+}
+
+fn put(
+    out: &mut (impl Write + ?Sized),
+    sorted: &[&(String, RawTensor)],
+    metadata: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
+    let entries =
+        sorted.iter().map(|(name, it)| (name.as_str(), it.dtype, &it.shape[..], it.bytes.len() as u64));
+    out.write_all(&head(entries, metadata))?;
+    sorted.iter().try_for_each(|(_, tensor)| out.write_all(&tensor.bytes))
+}
+
+fn checked(tensors: &[(String, RawTensor)]) -> Result<Vec<&(String, RawTensor)>, Error> {
     let mut sorted: Vec<&(String, RawTensor)> = tensors.iter().collect();
     sorted.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.dtype.size()), name));
     let mut names = BTreeSet::new();
@@ -37,13 +66,7 @@ pub fn write_safetensors(
             return Err(wrong(format!("{} bytes for shape {:?}", tensor.bytes.len(), tensor.shape)));
         }
     }
-    let entries =
-        sorted.iter().map(|(name, it)| (name.as_str(), it.dtype, &it.shape[..], it.bytes.len() as u64));
-    let head = head(entries, metadata);
-    disk::write_with(path, |file| {
-        file.write_all(&head)?;
-        sorted.iter().try_for_each(|(_, tensor)| file.write_all(&tensor.bytes))
-    })
+    Ok(sorted)
 }
 
 /// Prefix and JSON of a file whose tensors follow one another in the given order; padded so that

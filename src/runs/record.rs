@@ -307,6 +307,7 @@ impl RunRecord {
 
     fn numbers(&self) -> Vec<(String, f64)> {
         let mut numbers = vec![("the wall time".to_owned(), self.cost.seconds)];
+        let mut means_of = Vec::new();
         let mut add = |place: &str, metrics: &Metrics| {
             numbers.extend([
                 (format!("the loss of {place}"), metrics.loss),
@@ -321,11 +322,17 @@ impl RunRecord {
             }
             for evaluation in &result.evaluations {
                 add(&format!("`{}`", evaluation.task), &evaluation.metrics);
+                if let Some(means) = &evaluation.batch_means {
+                    let place = format!("of the batches of `{}`", evaluation.task);
+                    means_of.push((format!("the mean accuracy {place}"), means.accuracy));
+                    means_of.push((format!("the mean macro-F1 {place}"), means.macro_f1));
+                }
                 if let Some(clean) = &evaluation.without_overlap {
                     add(&format!("`{}` without overlap", evaluation.task), clean);
                 }
             }
         }
+        numbers.extend(means_of);
         numbers
     }
 }

@@ -15,6 +15,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::parquet::{self, HistoryRow, TaskPredictions};
 use super::record::{RunRecord, SCHEMA_VERSION, Status};
@@ -39,6 +40,9 @@ pub enum CellState {
     Damaged(String),
 }
 
+/// Writes a file's content.
+pub type Writer = dyn Fn(&mut dyn Write) -> io::Result<()>;
+
 /// Everything that a finished run consists of.
 pub struct FinishedRun<'a> {
     /// `run.json`.
@@ -48,7 +52,7 @@ pub struct FinishedRun<'a> {
     /// `predictions.parquet`.
     pub predictions: &'a [TaskPredictions],
     /// Writes `model.safetensors`.
-    pub model: Option<&'a dyn Fn(&mut dyn Write) -> io::Result<()>>,
+    pub model: Option<&'a Writer>,
 }
 
 /// A run that is written and flushed, but does not stand in its place yet.
@@ -73,7 +77,7 @@ impl Store {
             fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         }
         let probe = store.runs.join(format!(".probe.{}", std::process::id()));
-        let written = atomic::write_new(&probe, |out| out.write_all(&[0; 1 << 16]));
+        let written = atomic::write_new(&probe, |out| out.write_all(&[0; 4096]));
         let removed = fs::remove_file(&probe).map_err(|e| Error::io("remove", &probe, e));
         written.and(removed)?;
         Ok(store)
@@ -149,6 +153,22 @@ impl Store {
     pub fn claim(&self, cell: &str) -> Result<Option<Claim>, Error> {
         check_id(cell)?;
         Claim::take(&self.runs.join(".locks").join(format!("{cell}.claim")), cell)
+    }
+
+    /// Takes that right as soon as it is free, for at most so long: the worker of an engine that was
+    /// killed needs a moment to notice.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub fn claim_within(&self, cell: &str, patience: Duration) -> Result<Option<Claim>, Error> {
+        let since = Instant::now();
+        loop {
+            let claim = self.claim(cell)?;
+            if claim.is_some() || since.elapsed() >= patience {
+                return Ok(claim);
+            }
+            std::thread::sleep(Duration::from_millis(50).min(patience));
+        }
     }
 
     /// The checkpoints of a claimed cell.
@@ -256,7 +276,8 @@ impl Store {
     pub fn failures(&self) -> Result<Vec<Result<RunRecord, Error>>, Error> {
         let folder = self.runs.join("failed");
         let names = list(&folder)?;
-        let records = names.iter().filter(|name| name.ends_with(".json") && !name.starts_with('.'));
+        let records =
+            names.iter().filter(|name| name.strip_suffix(".json").is_some_and(|id| check_id(id).is_ok()));
         Ok(records.map(|name| read_record(&folder.join(name))).collect())
     }
 
@@ -285,8 +306,12 @@ impl Store {
     fn move_aside(&self, cell: &str) -> Result<(), Error> {
         let folder = self.runs.join("damaged");
         fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-        let place = (1..).map(|n| folder.join(format!("{cell}.{n}"))).find(|place| !place.exists());
-        let place = place.expect("whole numbers do not end");
+        let mut number = 1;
+        let mut place = folder.join(format!("{cell}.{number}"));
+        while place.exists() {
+            number += 1;
+            place = folder.join(format!("{cell}.{number}"));
+        }
         fs::rename(self.run_folder(cell), &place).map_err(|e| Error::io("move", &self.run_folder(cell), e))
     }
 }

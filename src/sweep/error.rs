@@ -84,6 +84,50 @@ pub enum Error {
         /// Whether a smaller stack or fewer workers would fit.
         smaller_fits: bool,
     },
+    /// A model or data that is no longer what was planned.
+    #[error("the {what} is no longer what it was when the plan was made")]
+    Changed {
+        /// The model or data.
+        what: String,
+    },
+    /// A worker without work.
+    #[error("no cell was named: expected at least one id of the plan")]
+    NoCells,
+    /// Another process writes a cell's outputs.
+    #[error("another process is at cell `{cell}`")]
+    Claimed {
+        /// The id.
+        cell: String,
+    },
+    /// Cells that cannot be trained together.
+    #[error("the cells of a stack differ in more than the layer: expected layers of one specification")]
+    MixedStack,
+    /// Tasks whose labels differ.
+    #[error("`{other}` has the labels {}, expected those of `{task}`: {}", quoted(found), quoted(expected))]
+    Labels {
+        /// The task trained on.
+        task: String,
+        /// The task to be evaluated on.
+        other: String,
+        /// Its labels.
+        found: Vec<String>,
+        /// The labels of the task trained on.
+        expected: Vec<String>,
+    },
+    /// More epochs than can be counted.
+    #[error("`{epochs}` epochs: expected at most {}", u32::MAX)]
+    TooManyEpochs {
+        /// As asked for.
+        epochs: usize,
+    },
+    /// The features of a frozen encoder cannot be kept.
+    #[error("cannot keep features at `{}`: {source}", path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// Reading or writing runs.
     #[error(transparent)]
     Runs(#[from] crate::runs::Error),
@@ -104,7 +148,18 @@ impl Diagnose for Error {
             ),
             Self::PlanFile { .. } => Some("run the command that made the plan again".into()),
             Self::Runs(error) => error.hint(),
-            Self::NoSuchLayer { .. } | Self::NoSuchCell { .. } | Self::Worker { .. } => None,
+            Self::Changed { .. } => Some("run the command again: changed inputs make new cells".into()),
+            Self::Labels { other, .. } => {
+                Some(format!("leave `{other}` out of `--eval`: its numbers would mean nothing"))
+            }
+            Self::Features { .. } => Some("is the folder writable and the disk not full?".into()),
+            Self::MixedStack => Some("take `--stack 1`".into()),
+            Self::NoSuchLayer { .. }
+            | Self::NoSuchCell { .. }
+            | Self::NoCells
+            | Self::Claimed { .. }
+            | Self::TooManyEpochs { .. }
+            | Self::Worker { .. } => None,
         }
     }
 
@@ -115,4 +170,8 @@ impl Diagnose for Error {
             _ => Category::Failure,
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -3,15 +3,23 @@
 
 mod batch;
 pub mod canonical;
+pub mod cell;
+mod controls;
+mod convert;
 pub mod cost;
 mod error;
 pub mod event;
+mod features;
+pub mod inputs;
 pub mod journal;
+pub mod layers;
 pub mod local;
 mod order;
+mod outcome;
 pub mod plan;
 mod provide;
 mod settings;
+mod shift;
 pub mod study;
 mod verdict;
 mod worker;

@@ -54,8 +54,8 @@ pub struct TaskAt {
     pub definition: Value,
     /// Hash of its examples.
     pub data_hash: String,
-    /// Local files that the data stands in.
-    pub paths: Vec<PathBuf>,
+    /// Files that the data stands in, by split of the source.
+    pub files: BTreeMap<String, Vec<PathBuf>>,
     /// Labels in the order of their indices.
     pub labels: Vec<String>,
     /// Examples of the training, validation and test splits.

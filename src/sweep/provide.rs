@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use super::worker::Said;
 use crate::error::Failure;
@@ -30,14 +31,22 @@ enum Order {
 /// The thread; it ends by itself when this is dropped and the layer in work is there.
 pub(super) struct Prefetch {
     orders: Sender<Order>,
+    thread: JoinHandle<()>,
 }
 
 impl Prefetch {
     pub(super) fn start(provider: Arc<dyn Provider>, said: Sender<Said>) -> Self {
         let (orders, inbox) = channel();
-        // not joined: a download in work must not hold up an engine that was told to stop
-        std::thread::spawn(move || serve(provider.as_ref(), &inbox, &said));
-        Self { orders }
+        let thread = std::thread::spawn(move || serve(provider.as_ref(), &inbox, &said));
+        Self { orders, thread }
+    }
+
+    /// Waits for the releases that are still to be done. Only for when no layer is in work: a
+    /// download must not hold up an engine that was told to stop.
+    pub(super) fn finish(self) {
+        drop(self.orders);
+        // a provider's panic has been printed by its thread, and costs no more than the releases
+        let _ = self.thread.join();
     }
 
     pub(super) fn provide(&self, layer: usize) {

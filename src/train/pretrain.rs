@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::optimization::Rule;
 use super::schedule::{Schedule, Shape, Warmup};
 use super::{Error, Flow, Input, Learner, Moments, Optimization, Optimizer, Pass, Step, Tokens};
+use crate::data::batch::epoch_order;
 use crate::error::Failure;
 use crate::nn::cross_entropy::{self, IGNORE};
 use crate::nn::{Arena, DropoutKey, Rows};
@@ -82,7 +83,7 @@ pub fn pretrain(
     let mut moments = Moments { first: zeros.clone(), second: zeros };
     let mut optimization = Optimization::new(learner, config.rule);
     let schedule = Schedule::new(Shape::Linear, Warmup::Steps(config.warmup), config.steps);
-    let sampler = Sampler { sequences, batch_size: config.batch_size, seed: config.seed.derive("order") };
+    let sampler = Sampler { sequences, batch_size: config.batch_size, seed: config.seed };
     for done in 0..config.steps {
         let begun = Instant::now();
         let mut tokens = sampler.batch(done);
@@ -176,8 +177,7 @@ impl Sampler<'_> {
 
     fn batch(&self, step: u64) -> Tokens {
         let (pass, batch) = (step / self.batches() as u64, (step % self.batches() as u64) as usize);
-        let mut order: Vec<usize> = (0..self.sequences.len()).collect();
-        self.seed.derive(&pass.to_string()).stream().shuffle(&mut order);
+        let order = epoch_order(self.seed, pass, self.sequences.len());
         let start = batch * self.batch_size;
         let chosen = &order[start..(start + self.batch_size).min(order.len())];
         let lengths: Vec<usize> = chosen.iter().map(|&n| self.sequences[n].len()).collect();

@@ -1,8 +1,11 @@
 //! Where batches come from: encoded texts, or features that were computed once.
 
 use super::{Error, Features, Gold, Input, Tokens};
+use crate::data::encode::EncodedSplit;
 use crate::device::Device;
 use crate::nn::{Buffer, Rows};
+
+pub use crate::data::batch::Padding;
 
 /// The examples of one split as a learner reads them.
 pub trait Source {
@@ -26,15 +29,6 @@ pub trait Source {
     }
 }
 
-/// Makes all texts of a set equally long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Padding {
-    /// Tokens a text; longer texts stay whole.
-    pub length: usize,
-    /// The token that fills up.
-    pub id: u32,
-}
-
 /// Encoded texts one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSet {
@@ -47,7 +41,8 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
-    /// Texts whose tokens stand at `offsets[n]..offsets[n + 1]`; token types are zeros where
+    /// Texts whose tokens stand at `offsets[n]..offsets[n + 1]`; with `padding` each is filled up to
+    /// that length, and texts that are longer stay whole. Token types are zeros where
     /// `type_ids` is empty. Spans count tokens from the start of their text.
     ///
     /// # Errors
@@ -78,6 +73,15 @@ impl TokenSet {
             }
         }
         Ok(Self { ids, type_ids, offsets, example_ids, gold, padding })
+    }
+
+    /// An encoded split of a classification task.
+    ///
+    /// # Errors
+    /// [`Error::Text`] when its parts do not belong together.
+    pub fn from_split(split: EncodedSplit, padding: Option<Padding>) -> Result<Self, Error> {
+        let EncodedSplit { ids, type_ids, offsets, labels, example_ids, .. } = split;
+        Self::new(ids, type_ids, offsets, example_ids, Gold::Classes(labels), padding)
     }
 
     /// Tokens of all texts, padding not counted.
@@ -246,6 +250,29 @@ mod tests {
         let Input::Tokens(batch) = input else { panic!("tokens") };
         assert_eq!(batch.ids, [8, 99, 99, 5, 6, 7]);
         assert_eq!(batch.rows.real.unwrap(), [true, false, false, true, true, true]);
+    }
+
+    /// The same batch by the two ways that lead to it.
+    #[test]
+    fn an_encoded_split_gives_the_batches_of_the_data_module() {
+        let split = EncodedSplit {
+            ids: vec![5, 6, 7, 8, 9, 10],
+            type_ids: vec![0, 1, 1, 0, 0, 1],
+            offsets: vec![0, 3, 4, 6],
+            labels: vec![0, 1, 0],
+            example_ids: vec![40, 41, 42],
+            truncated: 0,
+            empty: 0,
+        };
+        for padding in [None, Some(Padding { length: 4, id: 99 })] {
+            let expected = crate::data::batch::Batch::gather(&split, &[2, 0], padding);
+            let set = TokenSet::from_split(split.clone(), padding).unwrap();
+            let Input::Tokens(batch) = set.input(&[2, 0]) else { panic!("tokens") };
+            assert_eq!(batch.rows.real, expected.real());
+            assert_eq!((batch.ids, batch.type_ids), (expected.ids, expected.type_ids));
+            assert_eq!(batch.rows.example_ids, expected.example_ids);
+            assert_eq!(set.gold().pick(&[2, 0]), Gold::Classes(expected.labels));
+        }
     }
 
     #[test]

@@ -12,9 +12,9 @@ use super::{
     Cause, Config, Divergence, EpochRecord, Error, Event, Flow, Gold, Learner, Objective, Optimization, Pass,
     Predictions, Selection, Source, State, Step, evaluate,
 };
+use crate::data::batch::epoch_order;
 use crate::error::Failure;
 use crate::nn::{Arena, DropoutKey};
-use crate::seed::Seed;
 
 /// What the members learn and what they are evaluated on.
 pub struct Task<'a> {
@@ -186,7 +186,7 @@ impl<'a> Trainer<'a> {
         let (seed, examples) = (self.config.seeds().order, self.task.train.len());
         let order = match &mut self.order {
             Some((epoch, order)) if *epoch == state.epoch => order,
-            order => &mut order.insert((state.epoch, epoch_order(seed, state.epoch, examples))).1,
+            order => &mut order.insert((state.epoch, epoch_order(seed, u64::from(state.epoch), examples))).1,
         };
         let start = state.batch * self.config.batch_size;
         order[start..(start + self.config.batch_size).min(examples)].to_vec()
@@ -378,13 +378,6 @@ impl Line<'_, '_> {
         }
         Ok(wanted == Flow::Stop)
     }
-}
-
-/// The order of the examples in one epoch: a uniform shuffle that depends on nothing else.
-fn epoch_order(seed: Seed, epoch: u32, examples: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..examples).collect();
-    seed.derive(&epoch.to_string()).stream().shuffle(&mut order);
-    order
 }
 
 fn fingerprint(config: &Config, task: &Task<'_>, learner: &dyn Learner) -> String {

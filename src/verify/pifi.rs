@@ -40,7 +40,8 @@ const NOISE: f64 = 1e-6;
 struct Spec {
     slm: PathBuf,
     llm: Option<PathBuf>,
-    resolved_layer: Option<usize>,
+    /// -1 without a plug.
+    resolved_layer: Option<i64>,
     method: String,
     pool: String,
     head: String,
@@ -106,7 +107,8 @@ pub(super) fn run(directory: &Path) -> Recomputed {
             Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
         };
         family = format!("{family} + {}", large.model.spec.model_type);
-        let layer = spec.resolved_layer.filter(|layer| *layer < large.model.spec.blocks.len());
+        let layer = spec.resolved_layer.and_then(|layer| usize::try_from(layer).ok());
+        let layer = layer.filter(|layer| *layer < large.model.spec.blocks.len());
         let layer = layer.ok_or_else(|| malformed("names no layer that the LLM has".to_owned()))?;
         let scope = if mode == PlugMode::Pooled { Scope::OneToken } else { Scope::Sequence };
         let members =

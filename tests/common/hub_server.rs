@@ -201,8 +201,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Small letters of a hash.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn listen(listener: &TcpListener, port: Port, state: &Arc<State>) {
@@ -375,10 +380,10 @@ fn hub(state: &State, request: &Request) -> Answer {
     };
     let rest = &asked[name.len() + 1..];
     // the Hub tells the commit of a gated repository to anyone, its files to members
-    if api.is_none() || repository.access == Access::Private {
-        if let Some(refusal) = refusal(repository.access, token.is_some(), name) {
-            return refusal;
-        }
+    if (api.is_none() || repository.access == Access::Private)
+        && let Some(refusal) = refusal(repository.access, token.is_some(), name)
+    {
+        return refusal;
     }
     match (api.is_some(), rest.split_once('/')) {
         (true, Some(("revision", revision))) => match revision {

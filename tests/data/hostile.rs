@@ -120,10 +120,10 @@ fn wrong_values_are_found_by_row() {
 
 #[test]
 fn a_column_of_different_numbers_is_no_label() {
-    let rows: String = (0..2000).map(|row| format!("x,{row}\n")).collect();
+    let rows: Vec<String> = (0..2000).map(|row| format!("x,{row}")).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");
-    fs::write(&path, format!("text,label\n{rows}")).unwrap();
+    fs::write(&path, format!("text,label\n{}\n", rows.join("\n"))).unwrap();
     says(&load(&named("mine", &path)).unwrap_err(), &["2000 different values", "2 to 1000"]);
     fs::write(&path, "text,label\nx,1\ny,1\n").unwrap();
     says(&load(&named("mine", &path)).unwrap_err(), &["1 different values"]);

@@ -1,5 +1,7 @@
 //! Tasks on files, hostile files, and the tokenizers of the small models.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 mod hostile;
 mod tasks;
 mod tokens;

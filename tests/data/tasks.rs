@@ -97,13 +97,10 @@ fn published_splits_and_label_maps_apply_to_local_files() {
 #[test]
 fn mnli_holds_out_its_last_training_rows_and_names_its_test() {
     let folder = tempfile::tempdir().unwrap();
-    let pairs = |rows: usize| -> String {
-        (0..rows)
-            .map(|row| {
-                format!("{{\"premise\": \"p{row}\", \"hypothesis\": \"h{row}\", \"label\": {}}}\n", row % 3)
-            })
-            .collect()
+    let pair = |row: usize| {
+        format!("{{\"premise\": \"p{row}\", \"hypothesis\": \"h{row}\", \"label\": {}}}\n", row % 3)
     };
+    let pairs = |rows: usize| (0..rows).map(pair).collect::<Vec<_>>().concat();
     fs::write(folder.path().join("train.jsonl"), pairs(9832 + 30)).unwrap();
     fs::write(folder.path().join("validation_mismatched.jsonl"), pairs(12)).unwrap();
     let mnli = load(&named("mnli", folder.path())).unwrap();

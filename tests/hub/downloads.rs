@@ -6,7 +6,7 @@ use std::path::Path;
 use pifi_probe::hub::{Error, ModelName, Progress, Repository, Settings, datasets, unwatched};
 use sha2::{Digest, Sha256};
 
-use crate::hub_server::{Action, Fault, HubServer, Port, commit_of};
+use crate::hub_server::{Action, Fault, HubServer, Port, commit_of, hex};
 use crate::model::{ID, LAYERS, files, open, server, settings};
 
 const SHARD: &str = "model-00001-of-00002.safetensors";
@@ -16,7 +16,7 @@ fn content(name: &str) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// The Hub cache's folder of the model.

@@ -56,6 +56,20 @@ fn touching_tensors_travel_in_one_request() {
 }
 
 #[test]
+fn a_small_gap_is_read_over_and_not_kept() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let repository = open(&settings(&server.endpoint, folder.path()));
+    let mut wanted = requests(2);
+    wanted.retain(|it| !it.name.contains("post_attention_layernorm"));
+    let bundle = bundle::fetch(&repository, &wanted, 2, "gap", &mut unwatched).unwrap();
+    assert_is_layer(&bundle, 2, &wanted);
+    assert_eq!(bundle.transfer().waste_bytes, 64 * 2, "the norm's 64 elements of bf16");
+    let ranges = server.log().into_iter().filter(|it| it.port == Port::Cdn).count();
+    assert_eq!(ranges, 3, "eight bytes, the header, the layer");
+    bundle.verify().unwrap();
+}
+
+#[test]
 fn layer_1_is_not_layer_10_and_scopes_are_kept_apart() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let repository = open(&settings(&server.endpoint, folder.path()));

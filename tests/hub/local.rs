@@ -19,7 +19,9 @@ fn a_directory_is_read_without_any_request_and_without_a_copy() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model");
     std::fs::create_dir(&model).unwrap();
-    files().into_iter().for_each(|(name, content)| std::fs::write(model.join(name), content).unwrap());
+    for (name, content) in files() {
+        std::fs::write(model.join(name), content).unwrap();
+    }
     let settings = nobody(folder.path());
     let repository = local(&settings, &model);
     assert!(repository.is_local());
@@ -134,4 +136,11 @@ fn a_directory_without_a_model_says_what_is_missing() {
     assert!(error.contains("holds no .safetensors"), "{error}");
     let error = config::read(&repository).unwrap_err().to_string();
     assert!(error.contains("no file `config.json`"), "{error}");
+}
+
+#[test]
+fn a_repository_and_its_bundles_can_be_used_from_several_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Repository>();
+    shared::<Bundle>();
 }

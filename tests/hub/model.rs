@@ -55,7 +55,9 @@ pub(crate) fn safetensors(tensors: &[Tensor], header: usize) -> Vec<u8> {
     text.push_str(&" ".repeat(missing));
     let mut file = (text.len() as u64).to_le_bytes().to_vec();
     file.extend_from_slice(text.as_bytes());
-    tensors.iter().for_each(|it| file.extend_from_slice(&it.bytes));
+    for it in tensors {
+        file.extend_from_slice(&it.bytes);
+    }
     file
 }
 
@@ -119,7 +121,7 @@ pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
     let mut map = BTreeMap::new();
     let mut files = vec![("config.json".to_owned(), br#"{"model_type":"llama"}"#.to_vec())];
     for (file, tensors) in &shards {
-        tensors.iter().for_each(|it| drop(map.insert(it.name.clone(), file.clone())));
+        map.extend(tensors.iter().map(|it| (it.name.clone(), file.clone())));
         files.push((file.clone(), safetensors(tensors, 0)));
     }
     let index = json!({"metadata": {"total_size": 0}, "weight_map": map}).to_string();
@@ -140,7 +142,9 @@ pub(crate) fn shard_headers() -> [u64; 2] {
 /// A server that has the model.
 pub(crate) fn server() -> HubServer {
     let server = HubServer::start();
-    files().into_iter().for_each(|(name, content)| server.add(ID, &name, content));
+    for (name, content) in files() {
+        server.add(ID, &name, content);
+    }
     server
 }
 

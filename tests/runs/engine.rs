@@ -67,7 +67,10 @@ fn a_failure_with_a_reason_fails_its_cell_alone_and_is_tried_again_by_the_next_c
 
 #[test]
 fn a_kill_looks_like_the_kernel_at_work() {
-    let (_, _, kind, reason) = misbehaving("kill -9 $$");
+    let since = Instant::now();
+    // what the worker has started holds its standard output open, and is not waited for
+    let (_, _, kind, reason) = misbehaving("sleep 8 & kill -9 $$");
+    assert!(since.elapsed() < Duration::from_secs(7));
     assert_eq!(kind, FailureKind::OutOfMemory);
     assert!(reason.starts_with("killed by signal 9"), "{reason}");
 }
@@ -283,9 +286,9 @@ fn layers_are_provided_before_their_cells_and_released_after_them() {
     assert_eq!(outcome.done.len(), 3);
     assert_eq!(outcome.failed.len(), 1);
     assert!(outcome.failed[0].reason.contains("layer 0"), "{outcome:?}");
-    let mut asked = shelf.0.lock().expect("no panic").clone();
-    asked.retain(|line| line.starts_with("get"));
-    assert_eq!(asked, ["get 7", "get 0", "get 1"]);
+    let asked = shelf.0.lock().expect("no panic").clone();
+    // two layers at most are there at once: the one in work and the next
+    assert_eq!(asked, ["get 7", "get 0", "drop 7", "get 1", "drop 1"]);
     let (entries, torn) = journal::read(&path).expect("reads");
     assert_eq!(torn, []);
     let at = |wanted: &dyn Fn(&SweepEvent) -> bool| entries.iter().position(|entry| wanted(&entry.event));

@@ -31,7 +31,7 @@ pub(crate) fn task(name: &str) -> TaskAt {
         name: name.into(),
         definition: serde_json::json!({"text": "sentence"}),
         data_hash: "d".repeat(64),
-        paths: Vec::new(),
+        files: BTreeMap::new(),
         labels: vec!["bad".into(), "good".into()],
         examples: [80, 10, 10],
     }

@@ -32,8 +32,8 @@ fn kill(mut child: Child) {
 }
 
 fn come_to_rest() -> ! {
-    println!("\nREADY");
-    std::io::stdout().flush().expect("writes");
+    let mut out = std::io::stdout();
+    out.write_all(b"\nREADY\n").and_then(|()| out.flush()).expect("writes");
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
@@ -92,9 +92,12 @@ fn a_lease_ends_with_its_process() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let child = another_process("lease_as_another_process", folder.path());
     let store = Store::open(folder.path()).expect("opens");
+    let moment = std::time::Duration::from_millis(120);
     assert!(store.lease("ab").expect("locks").is_none());
+    assert!(store.claim_within("ab", moment).expect("locks").is_none());
     kill(child);
     assert!(store.lease("ab").expect("locks").is_some());
+    assert!(store.claim_within("ab", moment).expect("locks").is_some());
 }
 
 #[test]
@@ -185,7 +188,7 @@ fn a_full_disk_while_writing_a_model_leaves_no_run() {
     let record = record(&plan, &plan.cells[0]);
     let claim = store.claim(&record.cell).expect("locks").expect("is free");
     let full = |out: &mut dyn Write| {
-        out.write_all(&[0; 1 << 20])?;
+        out.write_all(&[0; 4096])?;
         Err(std::io::ErrorKind::StorageFull.into())
     };
     let run = FinishedRun { record: &record, history: &[], predictions: &[], model: Some(&full) };

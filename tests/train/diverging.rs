@@ -2,7 +2,7 @@
 
 use pifi_probe::train::{Cause, Divergence, Event, Finished, Flow, MemberResult, Outcome, Task, Trainer};
 
-use crate::toy::{CLASSES, Linear, bits, clouds, config, member_bits, train};
+use crate::toy::{CLASSES, Linear, bits, clouds, config, member_bits};
 
 fn run(members: &[u64], change: impl FnOnce(&mut Linear)) -> (Finished, Vec<(usize, Divergence)>) {
     let (training, validation) = (clouds(20, 1), clouds(12, 2));

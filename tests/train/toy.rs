@@ -14,7 +14,7 @@ use pifi_probe::train::{
 };
 
 /// Features: `logits = dropout(x) W^T + b`. Tokens: `logits = table[token]`, one row a token.
-pub struct Linear {
+pub(crate) struct Linear {
     layout: Arc<Layout>,
     weight: Slot,
     bias: Slot,
@@ -26,15 +26,15 @@ pub struct Linear {
     ids: Vec<u32>,
     logits: Buffer,
     /// Makes a member's logits NaN in the forward to train of this step.
-    pub poison: Option<(usize, u64)>,
+    pub(crate) poison: Option<(usize, u64)>,
     /// Makes a member's logits NaN in every evaluation.
-    pub poison_evaluation: Option<usize>,
+    pub(crate) poison_evaluation: Option<usize>,
     /// Makes a member's gradient infinite at every step.
-    pub poison_gradient: Option<usize>,
+    pub(crate) poison_gradient: Option<usize>,
 }
 
 impl Linear {
-    pub fn new(members: usize, inputs: usize, outputs: usize, dropout: f32) -> Self {
+    pub(crate) fn new(members: usize, inputs: usize, outputs: usize, dropout: f32) -> Self {
         let mut layout = Layout::default();
         let weight = layout.push("weight", &[outputs, inputs]);
         let bias = layout.push("bias", &[outputs]);
@@ -56,7 +56,7 @@ impl Linear {
     }
 
     /// Small random values, other ones for every member number.
-    pub fn values(&self, members: &[u64]) -> Arena {
+    pub(crate) fn values(&self, members: &[u64]) -> Arena {
         let mut arena = Arena::zeros(Device::Cpu, Arc::clone(&self.layout), members.len());
         for (place, member) in members.iter().enumerate() {
             let mut stream = Seed(*member).derive("toy").stream();
@@ -149,10 +149,10 @@ impl Learner for Linear {
     }
 }
 
-pub const CLASSES: Objective = Objective::Classification { classes: 2, smoothing: 0.05 };
+pub(crate) const CLASSES: Objective = Objective::Classification { classes: 2, smoothing: 0.05 };
 
 /// Two clouds of points around (1, -1, 0, ..) and (-1, 1, 0, ..), classes in turn.
-pub fn clouds(examples: usize, seed: u64) -> FeatureSet {
+pub(crate) fn clouds(examples: usize, seed: u64) -> FeatureSet {
     let mut stream = Seed(seed).stream();
     let mut numbers = Vec::new();
     for example in 0..examples {
@@ -167,7 +167,7 @@ pub fn clouds(examples: usize, seed: u64) -> FeatureSet {
 }
 
 /// Settings for small tasks.
-pub fn config(change: impl FnOnce(&mut Arguments)) -> Config {
+pub(crate) fn config(change: impl FnOnce(&mut Arguments)) -> Config {
     let mut arguments =
         Arguments { epochs: 3, batch_size: 8, learning_rate: 0.05, seed: Seed(9), ..Arguments::default() };
     change(&mut arguments);
@@ -175,7 +175,7 @@ pub fn config(change: impl FnOnce(&mut Arguments)) -> Config {
 }
 
 /// Trains to the end without stopping.
-pub fn train(config: &Config, task: &Task<'_>, learner: &mut Linear, values: Arena) -> Finished {
+pub(crate) fn train(config: &Config, task: &Task<'_>, learner: &mut Linear, values: Arena) -> Finished {
     let mut trainer = Trainer::new(config, task, learner).expect("a task that can be learnt");
     let state = trainer.start(values);
     match trainer.run(state, &mut |_: Event<'_>| Ok(Flow::Continue)).expect("nothing fails") {
@@ -185,11 +185,11 @@ pub fn train(config: &Config, task: &Task<'_>, learner: &mut Linear, values: Are
 }
 
 /// The bits of all numbers, so that NaN equals NaN and 0 differs from -0.
-pub fn bits(arena: &Arena) -> Vec<u32> {
+pub(crate) fn bits(arena: &Arena) -> Vec<u32> {
     arena.buffer().to_vec().into_iter().map(f32::to_bits).collect()
 }
 
 /// The bits of one member's numbers.
-pub fn member_bits(arena: &Arena, member: usize) -> Vec<u32> {
+pub(crate) fn member_bits(arena: &Arena, member: usize) -> Vec<u32> {
     arena.member(member).iter().map(|number| number.to_bits()).collect()
 }

@@ -243,11 +243,16 @@ impl Frame {
             }
         }
         for pair in rows.windows(2) {
-            // a layer that is missing or was not asked for breaks the line
-            if pair[1].0 == pair[0].0 + 1 {
-                let ends =
-                    [0, 1].map(|at| (self.x.at(pair[at].0 as f64), self.y.clamped(pair[at].1.metric.mean)));
-                canvas.segment(ends[0], ends[1], 1.6, LAYER);
+            let [(from, first), (to, second)] = pair else { continue };
+            let ends = [(from, first), (to, second)]
+                .map(|(layer, row)| (self.x.at(*layer as f64), self.y.clamped(row.metric.mean)));
+            let between =
+                answer.planned_layers.iter().filter(|layer| (from + 1..*to).contains(layer)).count();
+            // what failed breaks the line, what was not asked for makes it a guess
+            match (between, to - from) {
+                (0, 1) => canvas.segment(ends[0], ends[1], 1.6, LAYER),
+                (0, _) => canvas.dashed(ends[0], ends[1], (1.0, &[3.0, 4.0]), LAYER),
+                _ => {}
             }
         }
         for (layer, row) in &rows {

@@ -4,6 +4,10 @@ use super::canvas::{Canvas, Shape};
 use super::{best, layers, render, transfer};
 use crate::analysis::layers::synthetic::{Made, hump};
 use crate::analysis::layers::{Condition, LayerAnswer};
+use std::sync::LazyLock;
+
+/// Answering them takes seconds, so all tests share them.
+static CASES: LazyLock<Vec<(&str, LayerAnswer)>> = LazyLock::new(cases);
 
 fn cases() -> Vec<(&'static str, LayerAnswer)> {
     let domains = vec!["cr", "mr", "amazon_reviews_multi_english_electronics"];
@@ -38,7 +42,7 @@ fn cases() -> Vec<(&'static str, LayerAnswer)> {
         ("sparse", sparse.answer().unwrap()),
         ("long-names", long.answer().unwrap()),
         ("no-controls", with(Made { controls: vec![], ..of(16, 0.2) })),
-        ("last-is-best", with(of(6, 0.2)).clone()),
+        ("last-is-best", with(Made::new(vec![0.0, 0.05, 0.1, 0.2, 0.3, 0.5]))),
     ]
 }
 
@@ -51,8 +55,8 @@ fn figures(answer: &LayerAnswer) -> Vec<(&'static str, Canvas)> {
 
 #[test]
 fn no_text_leaves_the_figure_or_overlaps_another() {
-    for (case, answer) in cases() {
-        for (name, canvas) in figures(&answer) {
+    for (case, answer) in CASES.iter() {
+        for (name, canvas) in figures(answer) {
             let texts: Vec<_> = canvas
                 .shapes
                 .iter()
@@ -81,8 +85,8 @@ fn no_text_leaves_the_figure_or_overlaps_another() {
 
 #[test]
 fn every_shape_has_finite_places_within_the_figure() {
-    for (case, answer) in cases() {
-        for (name, canvas) in figures(&answer) {
+    for (case, answer) in CASES.iter() {
+        for (name, canvas) in figures(answer) {
             let inside = |(x, y): &(f64, f64)| {
                 (-1.0..=canvas.width + 1.0).contains(x) && (-1.0..=canvas.height + 1.0).contains(y)
             };
@@ -102,8 +106,8 @@ fn every_shape_has_finite_places_within_the_figure() {
 #[test]
 fn figures_are_written_as_svg_and_png() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, answer) = cases().remove(1);
-    for (name, canvas) in figures(&answer) {
+    let (_, answer) = &CASES[1];
+    for (name, canvas) in figures(answer) {
         let svg = render::svg(&canvas).unwrap();
         assert!(svg.starts_with("<svg width=\"900\"") && svg.trim_end().ends_with("</svg>"), "{name}");
         assert!(!svg.contains("NaN"));
@@ -123,8 +127,8 @@ fn figures_are_written_as_svg_and_png() {
 fn figures_to_look_at() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures");
     std::fs::create_dir_all(&folder).unwrap();
-    for (case, answer) in cases() {
-        for (name, canvas) in figures(&answer) {
+    for (case, answer) in CASES.iter() {
+        for (name, canvas) in figures(answer) {
             render::png(&canvas, &folder.join(format!("{case}-{name}.png"))).unwrap();
             std::fs::write(folder.join(format!("{case}-{name}.svg")), render::svg(&canvas).unwrap()).unwrap();
         }

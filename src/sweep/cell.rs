@@ -1,0 +1,439 @@
+//! A worker: cells of a plan, trained together, evaluated and published.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use super::event::Summary;
+use super::features::Frozen;
+use super::inputs::{self, Opened};
+use super::outcome::{self, Finish};
+use super::plan::{Cell, Ending, Plan};
+use super::{Error, TrainMode, WorkerEvent, controls, convert};
+use crate::data::Dataset;
+use crate::data::encode::EncodedSplit;
+use crate::device::{Choice, Device};
+use crate::error::Failure;
+use crate::hub::{Settings, unwatched};
+use crate::models::block::Block;
+use crate::models::build::{self, Member, Target};
+use crate::models::head::HeadSpec;
+use crate::models::probe::{Probe, ProbeSpec};
+use crate::nn::Arena;
+use crate::runs::record::{Cost, FailureKind, Status};
+use crate::runs::{Checkpoints, Condition, Restored, Store, clock};
+use crate::train::source::Padding;
+use crate::train::trainer::{MemberResult, Outcome, Task, Trainer};
+use crate::train::{Config, Event, Flow, Gold, Objective, Source, State, TokenSet};
+
+/// How a worker is run; nothing here decides a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Time between checkpoints.
+    pub checkpoint_every: Duration,
+    /// Time between two `step` events.
+    pub report_every: Duration,
+    /// How long to wait for a worker that an ended engine left behind.
+    pub claim_within: Duration,
+}
+
+impl Default for Rhythm {
+    /// Five minutes, twice a second, and half a minute.
+    fn default() -> Self {
+        Self {
+            checkpoint_every: Duration::from_mins(5),
+            report_every: Duration::from_millis(500),
+            claim_within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every cell is published or failed.
+    Finished,
+    /// It stopped at a checkpoint.
+    Stopped,
+}
+
+/// Name of the one checkpoint of a stack, kept with its first cell.
+const CHECKPOINT: &str = "state";
+
+/// Trains the cells together and publishes them. `stop` asks for an end at the next step.
+///
+/// # Errors
+/// Whatever keeps all of them from a result: inputs that cannot be had or have changed, another
+/// process at the same cells, a store that cannot be written.
+pub fn work(
+    plan: &Plan,
+    ids: &[String],
+    settings: &Settings,
+    store: &Store,
+    rhythm: Rhythm,
+    stop: &AtomicU8,
+    emit: &mut dyn FnMut(WorkerEvent),
+) -> Result<Ended, Failure> {
+    let begun = Instant::now();
+    let started = clock::now();
+    let cells = ids.iter().map(|id| plan.cell(id)).collect::<Result<Vec<_>, _>>()?;
+    let first = cells.first().ok_or(Error::NoCells)?;
+    let mut claims = Vec::new();
+    for cell in &cells {
+        claims.push(store
+                .claim_within(&cell.id, rhythm.claim_within)?
+                .ok_or_else(|| Error::Claimed { cell: cell.id.clone() })?);
+    }
+
+    // 1. Models and data
+    let device = plan.inputs.device.parse::<Choice>()?.resolve()?;
+    let config = convert::config(&plan.study, first.seed)?;
+    let slm = Opened::planned(settings, &plan.inputs.slm)?;
+    let home = inputs::dataset(&plan.inputs.task, &plan.study)?;
+    let others = plan
+        .inputs
+        .eval
+        .iter()
+        .map(|task| inputs::dataset(task, &plan.study))
+        .collect::<Result<Vec<_>, _>>()?;
+    let splits = Splits::encode(plan, &slm, &config, &home, &others)?;
+    let mut layer_bytes = 0;
+    let block = block(plan, &cells, settings, device, &mut layer_bytes)?;
+    let spec = probe_spec(plan, first, &slm, &home, &config);
+    let mut probe = Probe::new(&spec, cells.len(), block)?;
+    let mut values = probe.arena(device);
+    first_values(&probe, &mut values, &slm, &config, spec.encoder.is_some())?;
+
+    // 2. What is learnt from: texts, or features of the frozen encoder
+    let folder = store.folder().join(".work").join("features");
+    let frozen = Frozen { slm: &slm, pooling: spec.pooling, device, folder: &folder };
+    let sources = splits.sources(spec.encoder.is_none().then_some(&frozen))?;
+    let objective = Objective::Classification {
+        classes: home.labels.len(),
+        smoothing: plan.study.hyper_parameters.label_smoothing as f32,
+    };
+    let named = |at: usize| match at {
+        0 => plan.inputs.task.name.clone(),
+        at => plan.inputs.eval[at - 1].name.clone(),
+    };
+    let task = Task {
+        identity: ids.join(","),
+        objective,
+        train: sources[0].as_ref(),
+        validation: sources[1].as_ref(),
+        evaluation: sources[2..]
+            .iter()
+            .enumerate()
+            .map(|(at, source)| (named(at), source.as_ref()))
+            .collect(),
+    };
+
+    // 3. Training, from a checkpoint if there is one
+    let checkpoints = store.checkpoints(&claims[0])?;
+    let mut trainer = Trainer::new(&config, &task, &mut probe)?;
+    let start = trainer.start(values);
+    let state = restored(&checkpoints, start, &cells, emit)?;
+    let mut watch = Watch {
+        cells: &cells,
+        rhythm,
+        stop,
+        checkpoints: &checkpoints,
+        emit,
+        begun,
+        told: begun,
+        saved: begun,
+        resumed: state.step,
+        seconds: Vec::new(),
+    };
+    let outcome = trainer.run(state, &mut |event| watch.heed(event))?;
+    let seconds_of_steps = std::mem::take(&mut watch.seconds);
+    let Outcome::Finished(finished) = outcome else { return Ok(Ended::Stopped) };
+
+    // 4. Publishing
+    for (member, (cell, claim)) in cells.iter().zip(&claims).enumerate() {
+        let cost = Cost {
+            seconds: begun.elapsed().as_secs_f64(),
+            steps_per_second: watch_rate(&finished.state, &seconds_of_steps).map(|(steps, _)| steps),
+            tokens_per_second: watch_rate(&finished.state, &seconds_of_steps).map(|(_, tokens)| tokens),
+            peak_memory_bytes: outcome::peak_memory(),
+            bytes_fetched: Some(layer_bytes),
+        };
+        let ending = |status| Ending {
+            status,
+            result: None,
+            cost,
+            started: started.clone(),
+            finished: clock::now(),
+            stack: cells.len(),
+        };
+        match &finished.members[member] {
+            MemberResult::Diverged(divergence) => {
+                let reason = outcome::divergence(*divergence);
+                emit(WorkerEvent::Failed { cell: cell.id.clone(), kind: FailureKind::Diverged, reason });
+            }
+            MemberResult::Trained { epoch, evaluations } => {
+                let finish = Finish {
+                    plan,
+                    cell,
+                    member,
+                    epoch: *epoch,
+                    evaluations,
+                    state: &finished.state,
+                    seconds_of_steps: &seconds_of_steps,
+                    overlaps: &splits.overlaps,
+                    config: &config,
+                    notes: &home.notes,
+                    truncated: splits.truncated(),
+                };
+                let model = (plan.study.save != super::Save::None)
+                    .then(|| probe.parameters().export(finished.state.chosen(), member));
+                let record = finish.publish(store, claim, ending(Status::Done), model)?;
+                let summary = Summary::of(&record);
+                emit(WorkerEvent::Done { cell: cell.id.clone(), summary });
+            }
+        }
+    }
+    checkpoints.remove(CHECKPOINT)?;
+    Ok(Ended::Finished)
+}
+
+/// Steps and tokens a second over all steps of this process.
+fn watch_rate(state: &State, seconds: &[f64]) -> Option<(f64, f64)> {
+    let total: f64 = seconds.iter().sum();
+    let tokens = &state.history.tokens[state.history.tokens.len().saturating_sub(seconds.len())..];
+    (total > 0.0).then(|| (seconds.len() as f64 / total, tokens.iter().sum::<u64>() as f64 / total))
+}
+
+/// The frozen layer of all members, each its own.
+fn block(
+    plan: &Plan,
+    cells: &[&Cell],
+    settings: &Settings,
+    device: Device,
+    bytes: &mut u64,
+) -> Result<Option<Block>, Failure> {
+    let Some(first) = cells[0].needs_layer else { return Ok(None) };
+    let llm = Opened::planned(settings, &plan.inputs.llm)?;
+    let scope = inputs::scope(&plan.study);
+    let mut bundles = Vec::new();
+    let mut transforms = Vec::new();
+    for cell in cells {
+        let layer = cell.needs_layer.ok_or(Error::MixedStack)?;
+        let bundle = llm.layer(layer, scope, &mut unwatched)?;
+        let transfer = bundle.transfer();
+        *bytes += transfer.header_bytes + transfer.tensor_bytes + transfer.waste_bytes;
+        bundles.push((layer, bundle));
+        transforms.push(match cell.condition {
+            Condition::Control(control) => controls::transform(control, cell.seed),
+            Condition::Layer(_) => None,
+        });
+    }
+    let members: Vec<Member<'_>> = bundles
+        .iter()
+        .zip(&transforms)
+        .map(|((layer, bundle), transform)| Member {
+            checkpoint: llm.weights(bundle, transform.as_ref().map(|it| it.as_ref() as _)),
+            table: &llm.model.tensors,
+            layer: Some(*layer),
+        })
+        .collect();
+    let blocks = &llm.model.spec.blocks;
+    if bundles.iter().any(|(layer, _)| blocks[*layer] != blocks[first]) {
+        return Err(Error::MixedStack.into());
+    }
+    let mut target = Target::Frozen(device, &members);
+    Ok(Some(build::block(&mut target, first, &blocks[first], scope, None)?))
+}
+
+fn probe_spec(plan: &Plan, cell: &Cell, slm: &Opened, home: &Dataset, config: &Config) -> ProbeSpec {
+    let trains = plan.study.train == TrainMode::Full;
+    ProbeSpec {
+        encoder: trains.then(|| slm.model.clone()),
+        hidden_size: slm.model.spec.hidden_size,
+        pooling: convert::pooling(plan.inputs.pooling),
+        plug: convert::plug(&plan.study, cell.condition, plan.inputs.llm.hidden_size),
+        mode: convert::mode(&plan.study),
+        head: HeadSpec::Classifier { classes: home.labels.len(), dropout: config.head_dropout as f32 },
+    }
+}
+
+fn first_values(
+    probe: &Probe,
+    values: &mut Arena,
+    slm: &Opened,
+    config: &Config,
+    encoder_trains: bool,
+) -> Result<(), Failure> {
+    let checkpoint = match encoder_trains {
+        true => Some(slm.repository.checkpoint(&mut unwatched)?),
+        false => None,
+    };
+    for member in 0..probe.members() {
+        if let Some(checkpoint) = &checkpoint {
+            probe.parameters().load(values, member, &slm.weights(checkpoint, None))?;
+        }
+        probe.parameters().initialise(values, member, config.seeds().init);
+    }
+    Ok(())
+}
+
+/// Everything that texts are needed for, tokenised: train, validation, test, then the other tasks.
+struct Splits {
+    encoded: Vec<EncodedSplit>,
+    padding: Option<Padding>,
+    /// Of the evaluated splits: own test, then the other tasks.
+    overlaps: Vec<Vec<crate::runs::Overlap>>,
+}
+
+impl Splits {
+    fn encode(
+        plan: &Plan,
+        slm: &Opened,
+        config: &Config,
+        home: &Dataset,
+        others: &[Dataset],
+    ) -> Result<Self, Failure> {
+        let tokenizer = slm.tokenizer(config.max_length)?;
+        let mut encoded = Vec::new();
+        let mut overlaps = Vec::new();
+        for split in [&home.train, &home.validation] {
+            encoded.push(tokenizer.encode_split(&split.examples)?);
+        }
+        for test in std::iter::once(&home.test).chain(others.iter().map(|other| &other.test)) {
+            encoded.push(tokenizer.encode_split(&test.examples)?);
+            overlaps.push(outcome::overlap(&home.train.examples, &test.examples));
+        }
+        let pads =
+            plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::MaskMode::AsPublished;
+        let padding = match pads {
+            true => Some(Padding { length: tokenizer.options().max_length, id: tokenizer.pad_id()? }),
+            false => None,
+        };
+        Ok(Self { encoded, padding, overlaps })
+    }
+
+    fn truncated(&self) -> Vec<(usize, usize)> {
+        self.encoded.iter().map(|split| (split.truncated, split.len())).collect()
+    }
+
+    fn sources(&self, frozen: Option<&Frozen<'_>>) -> Result<Vec<Box<dyn Source>>, Failure> {
+        self.encoded
+            .iter()
+            .map(|split| {
+                let gold = Gold::Classes(split.labels.clone());
+                let tokens = TokenSet::new(
+                    split.ids.clone(),
+                    split.type_ids.clone(),
+                    split.offsets.clone(),
+                    split.example_ids.clone(),
+                    gold.clone(),
+                    self.padding,
+                )?;
+                Ok(match frozen {
+                    Some(frozen) => Box::new(frozen.of(split, &tokens, gold)?) as Box<dyn Source>,
+                    None => Box::new(tokens),
+                })
+            })
+            .collect()
+    }
+}
+
+fn restored(
+    checkpoints: &Checkpoints,
+    start: State,
+    cells: &[&Cell],
+    emit: &mut dyn FnMut(WorkerEvent),
+) -> Result<State, Failure> {
+    let mut note = |text: String| emit(WorkerEvent::Note { cell: Some(cells[0].id.clone()), text });
+    match checkpoints.read(CHECKPOINT)? {
+        Restored::Absent => Ok(start),
+        Restored::Torn(reason) => {
+            note(format!("the checkpoint cannot be used ({reason}): the cell starts over"));
+            Ok(start)
+        }
+        Restored::Whole(mut content) => {
+            let device = Device::Cpu;
+            match State::read(&mut content, device, start.layout(), cells.len()) {
+                Ok(state) if state.fingerprint == start.fingerprint => Ok(state),
+                Ok(_) => {
+                    note("the checkpoint is of another stack of cells: the cell starts over".to_owned());
+                    Ok(start)
+                }
+                Err(error) => {
+                    note(format!("the checkpoint cannot be used ({error}): the cell starts over"));
+                    Ok(start)
+                }
+            }
+        }
+    }
+}
+
+/// Turns the trainer's events into the worker's, keeps checkpoints, and hears the stop.
+struct Watch<'a> {
+    cells: &'a [&'a Cell],
+    rhythm: Rhythm,
+    stop: &'a AtomicU8,
+    checkpoints: &'a Checkpoints,
+    emit: &'a mut dyn FnMut(WorkerEvent),
+    told: Instant,
+    saved: Instant,
+    resumed: u64,
+    /// Wall time of every step of this process.
+    seconds: Vec<f64>,
+}
+
+impl Watch<'_> {
+    fn heed(&mut self, event: Event<'_>) -> Result<Flow, Failure> {
+        match event {
+            Event::Started { total_steps, .. } => {
+                let resumed_from = (self.resumed > 0).then_some(self.resumed);
+                self.tell(|_, cell| WorkerEvent::Started { cell, resumed_from, total: total_steps });
+            }
+            Event::Step(step) => {
+                self.seconds.push(step.elapsed.as_secs_f64());
+                if self.told.elapsed() >= self.rhythm.report_every || step.step == step.total_steps {
+                    self.told = Instant::now();
+                    let tokens_per_second = step.tokens_per_second().unwrap_or(0.0);
+                    self.tell(|member, cell| WorkerEvent::Step {
+                        cell,
+                        step: step.step,
+                        total: step.total_steps,
+                        loss: step.losses[member],
+                        tokens_per_second,
+                    });
+                }
+            }
+            Event::EpochEnd(record) => {
+                let epochs = record.epoch as usize;
+                self.tell_some(|member, cell| {
+                    let validation = outcome::metrics(record.validation[member].as_ref()?, 0);
+                    Some(WorkerEvent::Epoch { cell, epoch: record.epoch as usize, epochs, validation })
+                });
+            }
+            Event::Checkpoint(state) => {
+                self.checkpoints.write(CHECKPOINT, |out| state.write(out).map_err(std::io::Error::other))?;
+                self.saved = Instant::now();
+                self.tell(|_, cell| WorkerEvent::Checkpoint { cell, step: state.step });
+            }
+            Event::Diverged { .. } | Event::Evaluating { .. } | Event::Finished { .. } => {}
+        }
+        Ok(if self.stop.load(Ordering::Relaxed) > 0 {
+            Flow::Stop
+        } else if self.saved.elapsed() >= self.rhythm.checkpoint_every {
+            Flow::Checkpoint
+        } else {
+            Flow::Continue
+        })
+    }
+
+    fn tell(&mut self, event: impl Fn(usize, String) -> WorkerEvent) {
+        self.tell_some(|member, cell| Some(event(member, cell)));
+    }
+
+    fn tell_some(&mut self, event: impl Fn(usize, String) -> Option<WorkerEvent>) {
+        for (member, cell) in self.cells.iter().enumerate() {
+            if let Some(event) = event(member, cell.id.clone()) {
+                (self.emit)(event);
+            }
+        }
+    }
+}
