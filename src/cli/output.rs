@@ -162,11 +162,6 @@ impl Output {
         }
     }
 
-    /// A word in bold, where colours are wanted.
-    pub(crate) fn bold(&self, text: &str) -> String {
-        self.painted("1", text)
-    }
-
     fn painted(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

@@ -14,10 +14,12 @@ use super::{Context, ask, environment, machine, plan, signals, text};
 use crate::error::{Category, Failure};
 use crate::report;
 use crate::runs::{Condition, Store};
-use crate::sweep::cost::{self, Estimate, Fit};
-use crate::sweep::prepare::{self, Prepared};
+use crate::sweep::cost::{self, Estimate, Fit, Rate};
+use crate::sweep::inputs::{self, Opened};
+use crate::sweep::layers::LayerProvider;
+use crate::sweep::prepare::{self, Machine, Prepared};
 use crate::sweep::{
-    Engine, Journal, Options, Order, Plan, Study, SweepOutcome, TrainMode, WorkerCommand, collect,
+    Engine, Journal, Options, Order, Plan, Provider, Study, SweepOutcome, TrainMode, WorkerCommand, collect,
 };
 
 /// A sweep longer than this is asked about before it starts.
@@ -49,10 +51,12 @@ impl<'a> Job<'a> {
         check(args)?;
         let study = study.check()?;
         let settings = context.hub()?;
-        let machine = prepare::Machine { threads: context.threads(), jobs: args.jobs, host: machine::facts() };
+        // workers share the machine; a number that was typed is each worker's own
+        let threads = (context.threads() / args.jobs).max(1);
+        let machine = Machine { threads, host: machine::facts() };
         let mut transfers = Transfers::new(&context.output, &stop);
-        let prepared = prepare::prepare(&study, &settings, &machine, &mut |step| transfers.hear(step));
-        transfers.clear();
+        let prepared = prepare::prepare(&study, &settings, machine, &mut |step| transfers.hear(step));
+        drop(transfers);
         let prepared = prepared.map_err(|failure| match failure.category() {
             Category::Interrupted => stop.error(),
             _ => failure,
@@ -90,12 +94,22 @@ impl<'a> Job<'a> {
     }
 
     /// What the cells that are not done will cost.
-    fn estimate(&self) -> Estimate {
-        let Prepared { plan, sizes, work, bytes, rate, .. } = &self.prepared;
-        let bytes = cost::LayerBytes { evict: self.args.evict, ..*bytes };
-        // a store that cannot be read says so when it is opened
-        let todo = |cell: &str| !self.store.is_done(cell).unwrap_or(false);
-        cost::estimate(plan, &todo, sizes, work, bytes, *rate, self.args.jobs)
+    fn estimate(&self) -> Result<Estimate, Failure> {
+        self.prepared.estimate(&self.store, self.args.jobs, self.args.evict, self.rate())
+    }
+
+    /// How fast this machine is: by the cells of this plan that are done, else assumed.
+    fn rate(&self) -> Rate {
+        let Prepared { plan, sizes, work, .. } = &self.prepared;
+        let (mut flops, mut seconds, mut steps) = (0.0, 0.0, 0);
+        for cell in &plan.cells {
+            // a run that cannot be read tells nothing here, and is named where it is needed
+            let Ok(record) = self.store.read(&cell.id) else { continue };
+            flops += cost::cell_flops(sizes, work, cell.condition, plan.study.plug, plan.study.train);
+            seconds += record.cost.seconds;
+            steps += record.result.map_or(0, |result| result.steps);
+        }
+        if seconds > 0.0 { Rate::measured(flops, seconds, steps) } else { Rate::assumed(plan.inputs.threads) }
     }
 
     /// Workers and members that fit into memory.
@@ -112,7 +126,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// When nobody reads it.
     pub(crate) fn show_plan(&self) -> Result<(), Failure> {
-        let estimate = self.estimate();
+        let estimate = self.estimate()?;
         if self.context.output.json {
             let fit = self.fit();
             return self.context.output.document(&json!({
@@ -130,16 +144,20 @@ impl<'a> Job<'a> {
     }
 
     /// Tells the plan to a person before it starts.
-    pub(crate) fn say_plan(&self) {
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub(crate) fn say_plan(&self) -> Result<(), Failure> {
         let output = &self.context.output;
         if output.json {
-            return;
+            return Ok(());
         }
-        let text = plan::describe(self.plan(), &self.name, &self.estimate(), self.args.jobs);
+        let text = plan::describe(self.plan(), &self.name, &self.estimate()?, self.args.jobs);
         output.say(text.trim_end());
         for warning in self.warnings() {
             output.say(&format!("note: {warning}"));
         }
+        Ok(())
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -156,7 +174,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// When the answer is no.
     pub(crate) fn ask(&self) -> Result<(), Failure> {
-        let estimate = self.estimate();
+        let estimate = self.estimate()?;
         let long = estimate.seconds > LONG && self.plan().study.train == TrainMode::Full;
         if self.args.yes || !long {
             return Ok(());
@@ -207,7 +225,7 @@ impl<'a> Job<'a> {
                 oom: self.args.oom,
                 ..Options::of(&plan)
             },
-            provider: Some(self.prepared.provider(self.args.evict)),
+            provider: Some(self.provider(&plan)?),
             journal: Some(Journal::open(&self.folder.join("journal.jsonl"))?),
             stop: &self.stop.level,
         };
@@ -234,6 +252,12 @@ impl<'a> Job<'a> {
             return Err(self.stop.error());
         }
         Ok(outcome)
+    }
+
+    /// Fetches layers while others train.
+    fn provider(&self, plan: &Plan) -> Result<Arc<dyn Provider>, Failure> {
+        let llm = Opened::planned(&self.context.hub()?, &plan.inputs.llm)?;
+        Ok(Arc::new(LayerProvider { llm, scope: inputs::scope(&plan.study), evict: self.args.evict }))
     }
 
     /// How a worker is started: this program again, with the flags that it must know.

@@ -89,8 +89,8 @@ pub(crate) fn listen_as_worker() -> Arc<Stop> {
     let heard = Arc::clone(&stop);
     if let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) {
         std::thread::spawn(move || {
-            for signal in signals.forever().filter(|signal| *signal == SIGTERM) {
-                if heard.ask(TERMINATED) > 1 {
+            for signal in signals.forever() {
+                if signal == SIGTERM && heard.ask(TERMINATED) > 1 {
                     signal_hook::low_level::exit(signal_hook::consts::SIGTERM + 128);
                 }
             }

@@ -124,7 +124,6 @@ impl<'a> Builder<'a> {
         self.take(limits, "limit_train", |study| study.limits.max_train_examples = models.limit_train);
         let limits = "limits.max_eval_examples";
         self.take(limits, "limit_eval", |study| study.limits.max_eval_examples = models.limit_eval);
-        self.take("limits.max_steps", "limit_steps", |study| study.limits.max_steps = models.limit_steps);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ pub(crate) use cache::{CacheArgs, CacheCommand};
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
-pub(crate) use study::StudyArgs;
+pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
 pub(crate) use tools::{CompletionsArgs, DemoBuildArgs, ManArgs, VerifyArgs, WorkerArgs};
 

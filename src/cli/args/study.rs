@@ -57,9 +57,6 @@ pub(crate) struct ModelArgs {
     /// Evaluate on at most this many examples a split, for a quick try [default: all]
     #[arg(long, value_name = "N", help_heading = MODELS)]
     pub(crate) limit_eval: Option<usize>,
-    /// Train at most this many steps, for a quick try [default: all]
-    #[arg(long, value_name = "N", help_heading = MODELS)]
-    pub(crate) limit_steps: Option<u64>,
     /// Read the study from a TOML file; flags count more [default: none]
     #[arg(long, value_name = "FILE", help_heading = MODELS)]
     pub(crate) config: Option<PathBuf>,

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &LayersArgs, context: &Context) -> Result<(), Failure> {
     if args.dry_run {
         return job.show_plan();
     }
-    job.say_plan();
+    job.say_plan()?;
     job.ask()?;
     let outcome = job.train(|_| true)?;
     job.report(&outcome)
