@@ -1,5 +1,6 @@
 //! From stored arrays and tables to estimates: knows no model and no run, and reckons in f64 only.
 //! Every number that leaves this module carries its interval and its n, or the reason why it has none.
 
+pub mod collect;
 pub mod layers;
 pub mod statistics;

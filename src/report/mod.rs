@@ -2,6 +2,7 @@
 //! no statistic: every number comes with the answer.
 
 mod answer;
+mod context;
 mod csv;
 mod document;
 mod html;
@@ -11,6 +12,8 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod text;
+
+pub use context::context;
 
 use crate::analysis::layers::LayerAnswer;
 use crate::error::Diagnose;

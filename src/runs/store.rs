@@ -41,7 +41,7 @@ pub enum CellState {
 }
 
 /// Writes a file's content.
-pub type Writer = dyn Fn(&mut dyn Write) -> io::Result<()>;
+pub type Writer<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Everything that a finished run consists of.
 pub struct FinishedRun<'a> {
@@ -52,7 +52,7 @@ pub struct FinishedRun<'a> {
     /// `predictions.parquet`.
     pub predictions: &'a [TaskPredictions],
     /// Writes `model.safetensors`.
-    pub model: Option<&'a Writer>,
+    pub model: Option<&'a Writer<'a>>,
 }
 
 /// A run that is written and flushed, but does not stand in its place yet.

@@ -79,9 +79,11 @@ pub fn work(
     let first = cells.first().ok_or(Error::NoCells)?;
     let mut claims = Vec::new();
     for cell in &cells {
-        claims.push(store
+        claims.push(
+            store
                 .claim_within(&cell.id, rhythm.claim_within)?
-                .ok_or_else(|| Error::Claimed { cell: cell.id.clone() })?);
+                .ok_or_else(|| Error::Claimed { cell: cell.id.clone() })?,
+        );
     }
 
     // 1. Models and data
@@ -138,7 +140,6 @@ pub fn work(
         stop,
         checkpoints: &checkpoints,
         emit,
-        begun,
         told: begun,
         saved: begun,
         resumed: state.step,

@@ -56,16 +56,18 @@ impl Finish<'_> {
         let record = self.plan.record(self.cell, Ending { result: Some(result), ..ending });
         let history = self.history();
         let tensors = model.map(|tensors| self.tensors(tensors));
-        let write = tensors.as_ref().map(|(tensors, about)| {
-            move |out: &mut dyn Write| {
+        let write = |out: &mut dyn Write| match &tensors {
+            Some((tensors, about)) => {
                 hub::write_safetensors_to(out, tensors, about).map_err(std::io::Error::other)
             }
-        });
+            None => Ok(()),
+        };
+        let write: &dyn Fn(&mut dyn Write) -> std::io::Result<()> = &write;
         let run = FinishedRun {
             record: &record,
             history: &history,
             predictions: &predictions,
-            model: write.as_ref().map(|write| write as &dyn Fn(&mut dyn Write) -> std::io::Result<()>),
+            model: tensors.is_some().then_some(write),
         };
         store.publish(claim, &run)?;
         Ok(record)

@@ -269,8 +269,6 @@ pub struct Limits {
     pub max_train_examples: Option<usize>,
     /// Examples of every other split, the first ones.
     pub max_eval_examples: Option<usize>,
-    /// Optimiser steps.
-    pub max_steps: Option<u64>,
 }
 
 #[cfg(test)]

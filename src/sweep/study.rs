@@ -248,7 +248,6 @@ impl Study {
         count("threads", self.threads, 1, "at least 1");
         count("limits.max_train_examples", self.limits.max_train_examples, 1, "at least 1");
         count("limits.max_eval_examples", self.limits.max_eval_examples, 1, "at least 1");
-        count("limits.max_steps", self.limits.max_steps.map(|steps| steps as usize), 1, "at least 1");
     }
 }
 
@@ -302,7 +301,7 @@ mod tests {
         wrong.mask = MaskMode::Causal;
         wrong.hyper_parameters.learning_rate = f64::NAN;
         wrong.hyper_parameters.epochs = 0;
-        wrong.limits.max_steps = Some(0);
+        wrong.limits.max_eval_examples = Some(0);
         let Err(Error::Invalid(values)) = wrong.check() else { panic!("invalid") };
         let fields: Vec<&str> = values.iter().map(|value| value.field).collect();
         assert_eq!(
@@ -314,7 +313,7 @@ mod tests {
                 "mask",
                 "hyper_parameters.learning_rate",
                 "hyper_parameters.epochs",
-                "limits.max_steps"
+                "limits.max_eval_examples"
             ]
         );
         let text = Error::Invalid(values).to_string();

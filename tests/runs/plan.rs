@@ -52,7 +52,7 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
     let changes: [fn(&mut Study); 7] = [
         |s| s.hyper_parameters.learning_rate = 1e-4,
         |s| s.seeds = Seeds::List(vec![5, 6]),
-        |s| s.limits.max_steps = Some(7),
+        |s| s.limits.max_eval_examples = Some(7),
         |s| s.as_published = "drop-last".parse().expect("a defect"),
         |s| s.stack = 2,
         |s| s.split_seed = 1,
@@ -90,7 +90,7 @@ fn ids_stay_what_they_are_from_version_to_version() {
         r#""device":"cpu","#,
         r#""eval":[{"data":"DATA","definition":"d1fe0459dcabb161aa46acc9bafd2211","name":"a"},{"data":"DATA","definition":"d1fe0459dcabb161aa46acc9bafd2211","name":"b"}],"#,
         r#""hyper_parameters":{"batch_size":32,"clip":5e0,"epochs":3,"head_dropout":2e-1,"label_smoothing":5e-2,"learning_rate":5e-5,"max_length":100,"optimizer":"adam","schedule":"constant","warmup":0e0,"weight_decay":0e0},"#,
-        r#""limits":{"max_eval_examples":null,"max_steps":null,"max_train_examples":null},"#,
+        r#""limits":{"max_eval_examples":null,"max_train_examples":null},"#,
         r#""llm":{"layer":7,"model":{"repository":"org/llm","revision":"ZEROS"}},"#,
         r#""mask":null,"#,
         r#""numerics":1,"#,
@@ -108,7 +108,7 @@ fn ids_stay_what_they_are_from_version_to_version() {
     );
     let expected = expected.replace("DATA", &"d".repeat(64)).replace("ZEROS", &"0".repeat(40));
     assert_eq!(canonical::text(&cell.config), expected);
-    assert_eq!(cell.id, "83d954d1c9724d28dd80fdac9b435d0f");
+    assert_eq!(cell.id, "539653776577c9ee56e335926ebdc840");
 }
 
 #[test]
