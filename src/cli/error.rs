@@ -54,6 +54,14 @@ pub(crate) enum Error {
     /// The plan has no such cell.
     #[error("the plan has no cell for {0}")]
     NoCell(String),
+    /// A run whose study's directory is gone.
+    #[error("no study in `{}` has the run `{run}` in its plan", out.display())]
+    NoPlan {
+        /// The run's id.
+        run: String,
+        /// Directory of all outputs.
+        out: PathBuf,
+    },
     /// Nothing to remove was named.
     #[error("nothing to remove is named: expected models, `--all` or `--unfinished`")]
     NothingNamed,
@@ -104,6 +112,9 @@ impl Diagnose for Error {
             Self::NoStudy(_) => {
                 "a study's directory is made by `pifi-probe layers`, below `outputs/` unless told otherwise"
                     .into()
+            }
+            Self::NoPlan { .. } => {
+                "the command that made the run writes its plan again; with everything done it ends at once".into()
             }
             Self::UnusedTask(name) => format!("add `--eval {name}`"),
             Self::SecondTask(_) => {

@@ -123,7 +123,6 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Completions(args) => commands::completions::run(&args, context),
         Command::Man(args) => commands::manual::run(&args, context),
         Command::Worker(args) => commands::worker::run(&args, context),
-        Command::DemoBuild(args) => commands::demo_build::run(&args, context),
     }
 }
 

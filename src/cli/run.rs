@@ -11,6 +11,7 @@ use super::error::Error;
 use super::progress::{Transfers, Watcher};
 use super::signals::Stop;
 use super::{Context, ask, environment, machine, plan, signals, text};
+use crate::analysis::collect::layer_study;
 use crate::error::{Category, Failure};
 use crate::report;
 use crate::runs::{Condition, Store};
@@ -19,7 +20,7 @@ use crate::sweep::inputs::{self, Opened};
 use crate::sweep::layers::LayerProvider;
 use crate::sweep::prepare::{self, Machine, Prepared};
 use crate::sweep::{
-    Engine, Journal, Options, Order, Plan, Provider, Study, SweepOutcome, TrainMode, WorkerCommand, collect,
+    Engine, Journal, Options, Order, Plan, Provider, Study, SweepOutcome, TrainMode, WorkerCommand,
 };
 
 /// A sweep longer than this is asked about before it starts.
@@ -50,6 +51,10 @@ impl<'a> Job<'a> {
     ) -> Result<Self, Failure> {
         check(args)?;
         let study = study.check()?;
+        // a slip in a task's name is told before any model is looked up
+        for task in std::iter::once(&study.task).chain(&study.eval) {
+            crate::data::resolve(task)?;
+        }
         let settings = context.hub()?;
         // workers share the machine; a number that was typed is each worker's own
         let threads = (context.threads() / args.jobs).max(1);
@@ -82,15 +87,17 @@ impl<'a> Job<'a> {
         &self.store
     }
 
-    /// Leaves one cell in the plan; returns its id.
+    /// Leaves one cell in the plan, which gets a directory of its own; returns its id.
     ///
     /// # Errors
     /// When no cell has the condition.
     pub(crate) fn keep_one(&mut self, condition: Condition) -> Result<String, Failure> {
         let cells = &mut self.prepared.plan.cells;
         cells.retain(|cell| cell.condition == condition);
-        let cell = cells.first().ok_or_else(|| Error::NoCell(condition.to_string()))?;
-        Ok(cell.id.clone())
+        let cell = cells.first().ok_or_else(|| Error::NoCell(condition.to_string()))?.id.clone();
+        self.name = format!("single-{}", cell.chars().take(12).collect::<String>());
+        self.folder = self.args.out.join(&self.name);
+        Ok(cell)
     }
 
     /// What the cells that are not done will cost.
@@ -317,9 +324,9 @@ pub(crate) fn write_report(
     command: &str,
     context: &Context,
 ) -> Result<(), Failure> {
-    let (study, mut about) = collect::collect(plan, store)?;
-    command.clone_into(&mut about.command);
-    let answer = study.answer()?;
+    let collected = layer_study(plan, store)?;
+    let about = report::context(plan, store, &collected, command)?;
+    let answer = collected.study.answer()?;
     let files = report::write(folder, &answer, &about)?;
     let sentence = report::first_sentence(&answer, about.synthetic);
     let output = &context.output;

@@ -17,7 +17,7 @@ pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
-pub(crate) use tools::{CompletionsArgs, DemoBuildArgs, ManArgs, VerifyArgs, WorkerArgs};
+pub(crate) use tools::{CompletionsArgs, ManArgs, VerifyArgs, WorkerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,9 +78,6 @@ pub(crate) enum Command {
     /// Train cells of a plan; started by `layers`
     #[command(hide = true)]
     Worker(WorkerArgs),
-    /// Make the embedded demo models anew
-    #[command(hide = true)]
-    DemoBuild(DemoBuildArgs),
 }
 
 #[cfg(test)]

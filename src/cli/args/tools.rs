@@ -1,4 +1,4 @@
-//! `verify`, `completions`, `man`, and the two commands that nobody types.
+//! `verify`, `completions`, `man`, and the command that nobody types.
 
 use std::path::PathBuf;
 
@@ -37,11 +37,4 @@ pub(crate) struct WorkerArgs {
     /// Ids of the cells to train
     #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
     pub(crate) cells: Vec<String>,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct DemoBuildArgs {
-    /// Directory to write the models to
-    #[arg(value_name = "DIR")]
-    pub(crate) folder: PathBuf,
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &FetchArgs, context: &Context) -> Result<(), Failure> {
     let repository = open(&args.model, Role::Llm, args.revision.as_deref(), &settings, context)?;
     let model = families::read(&config::read(&repository)?)?;
     let count = model.spec.blocks.len();
-    let layers = parse_layers(&args.layers, count)?;
+    let layers = parse_layers(&args.layers, count).map_err(|error| error.of_model(&args.model))?;
     output.say(&format!("layers {} of {count} of {}", text::ranges(&layers), repository.describe()));
     let (scope, word) = match args.scope {
         ScopeWord::Pooled => (Scope::OneToken, "one-token"),

@@ -2,7 +2,6 @@
 
 pub(super) mod cache;
 pub(super) mod completions;
-pub(super) mod demo_build;
 pub(super) mod doctor;
 pub(super) mod fetch;
 pub(super) mod inspect;

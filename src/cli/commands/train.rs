@@ -29,7 +29,7 @@ pub(crate) fn run(args: &TrainArgs, context: &Context) -> Result<(), Failure> {
     if args.engine.print_config {
         return print_config(&builder, context);
     }
-    let name = format!("{}-single", study::name(&builder.study));
+    let name = study::name(&builder.study);
     let stop = signals::listen();
     let mut job = Job::prepare(builder.study, &name, &args.engine, context, stop)?;
     let depth = job.plan().inputs.llm.layers;
