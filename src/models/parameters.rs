@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::Failure;
+use crate::hub::tensor::TensorSource;
+use crate::models::families::Names;
 use crate::models::tensors::Source;
 use crate::models::weights::Checkpoint;
 use crate::nn::{Arena, Layout, Slot};
@@ -55,6 +57,31 @@ impl Parameters {
                 let numbers = checkpoint.read(source, &binding.shape)?;
                 values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
             }
+        }
+        Ok(())
+    }
+
+    /// Loads a member's values from a file of the names that [`Parameters::export`] gives; what
+    /// `only_fresh` leaves out (the encoder of a run that did not train it) stays as it is.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another shape or is no float.
+    pub fn load_exported(
+        &self,
+        values: &mut Arena,
+        member: usize,
+        tensors: &dyn TensorSource,
+        only_fresh: bool,
+    ) -> Result<(), Failure> {
+        let names = Names::default();
+        let checkpoint = Checkpoint { tensors, names: &names, transform: None };
+        for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
+            let numbers = match &binding.source {
+                Some(_) if only_fresh => continue,
+                Some(source) => checkpoint.read(source, &binding.shape)?,
+                None => checkpoint.read(&Source::whole(entry.name.clone()), &binding.shape)?,
+            };
+            values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
         }
         Ok(())
     }

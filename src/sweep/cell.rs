@@ -10,7 +10,7 @@ use super::outcome::{self, Finish};
 use super::plan::{Cell, Ending, Plan};
 use super::{Error, TrainMode, WorkerEvent, controls, convert};
 use crate::data::Dataset;
-use crate::data::encode::EncodedSplit;
+use crate::data::encode::{EncodedSplit, Encoder};
 use crate::device::{Choice, Device};
 use crate::error::Failure;
 use crate::hub::{Settings, unwatched};
@@ -100,7 +100,7 @@ pub fn work(
     let splits = Splits::encode(plan, &slm, &config, &home, &others)?;
     let mut layer_bytes = 0;
     let block = block(plan, &cells, settings, device, &mut layer_bytes)?;
-    let spec = probe_spec(plan, first, &slm, &home, &config);
+    let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
     let mut probe = Probe::new(&spec, cells.len(), block)?;
     let mut values = probe.arena(device);
     first_values(&probe, &mut values, &slm, &config, spec.encoder.is_some())?;
@@ -205,7 +205,7 @@ fn watch_rate(state: &State, seconds: &[f64]) -> Option<(f64, f64)> {
 }
 
 /// The frozen layer of all members, each its own.
-fn block(
+pub(super) fn block(
     plan: &Plan,
     cells: &[&Cell],
     settings: &Settings,
@@ -245,7 +245,13 @@ fn block(
     Ok(Some(build::block(&mut target, first, &blocks[first], scope, None)?))
 }
 
-fn probe_spec(plan: &Plan, cell: &Cell, slm: &Opened, home: &Dataset, config: &Config) -> ProbeSpec {
+pub(super) fn probe_spec(
+    plan: &Plan,
+    cell: &Cell,
+    slm: &Opened,
+    classes: usize,
+    config: &Config,
+) -> ProbeSpec {
     let trains = plan.study.train == TrainMode::Full;
     ProbeSpec {
         encoder: trains.then(|| slm.model.clone()),
@@ -253,7 +259,7 @@ fn probe_spec(plan: &Plan, cell: &Cell, slm: &Opened, home: &Dataset, config: &C
         pooling: convert::pooling(plan.inputs.pooling),
         plug: convert::plug(&plan.study, cell.condition, plan.inputs.llm.hidden_size),
         mode: convert::mode(&plan.study),
-        head: HeadSpec::Classifier { classes: home.labels.len(), dropout: config.head_dropout as f32 },
+        head: HeadSpec::Classifier { classes, dropout: config.head_dropout as f32 },
     }
 }
 
@@ -275,6 +281,16 @@ fn first_values(
         probe.parameters().initialise(values, member, config.seeds().init);
     }
     Ok(())
+}
+
+/// The length that every text is filled up to, where padding takes part in the result.
+pub(super) fn padding(plan: &Plan, tokenizer: &Encoder) -> Result<Option<Padding>, Failure> {
+    let takes_part =
+        plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::MaskMode::AsPublished;
+    Ok(match takes_part {
+        true => Some(Padding { length: tokenizer.options().max_length, id: tokenizer.pad_id()? }),
+        false => None,
+    })
 }
 
 /// Everything that texts are needed for, tokenised: train, validation, test, then the other tasks.
@@ -303,12 +319,7 @@ impl Splits {
             encoded.push(tokenizer.encode_split(&test.examples)?);
             overlaps.push(outcome::overlap(&home.train.examples, &test.examples));
         }
-        let pads =
-            plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::MaskMode::AsPublished;
-        let padding = match pads {
-            true => Some(Padding { length: tokenizer.options().max_length, id: tokenizer.pad_id()? }),
-            false => None,
-        };
+        let padding = padding(plan, &tokenizer)?;
         Ok(Self { encoded, padding, overlaps })
     }
 
@@ -321,14 +332,7 @@ impl Splits {
             .iter()
             .map(|split| {
                 let gold = Gold::Classes(split.labels.clone());
-                let tokens = TokenSet::new(
-                    split.ids.clone(),
-                    split.type_ids.clone(),
-                    split.offsets.clone(),
-                    split.example_ids.clone(),
-                    gold.clone(),
-                    self.padding,
-                )?;
+                let tokens = TokenSet::from_split(split.clone(), self.padding)?;
                 Ok(match frozen {
                     Some(frozen) => Box::new(frozen.of(split, &tokens, gold)?) as Box<dyn Source>,
                     None => Box::new(tokens),

@@ -114,6 +114,12 @@ pub enum Error {
         /// The labels of the task trained on.
         expected: Vec<String>,
     },
+    /// A run whose weights were not kept.
+    #[error("run `{cell}` kept no weights")]
+    NoWeights {
+        /// The id.
+        cell: String,
+    },
     /// More epochs than can be counted.
     #[error("`{epochs}` epochs: expected at most {}", u32::MAX)]
     TooManyEpochs {
@@ -153,6 +159,9 @@ impl Diagnose for Error {
                 Some(format!("leave `{other}` out of `--eval`: its numbers would mean nothing"))
             }
             Self::Features { .. } => Some("is the folder writable and the disk not full?".into()),
+            Self::NoWeights { .. } => {
+                Some("train it again in a new `--out` folder with `--save best`".into())
+            }
             Self::MixedStack => Some("take `--stack 1`".into()),
             Self::NoSuchLayer { .. }
             | Self::NoSuchCell { .. }

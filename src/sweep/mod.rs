@@ -17,6 +17,7 @@ pub mod local;
 mod order;
 mod outcome;
 pub mod plan;
+pub mod predict;
 pub mod prepare;
 mod provide;
 mod settings;

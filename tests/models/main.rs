@@ -50,11 +50,7 @@ impl Part {
 fn stack(llm: &Part, layers: &[usize], scope: Scope) -> Block {
     let members: Vec<Member<'_>> = layers
         .iter()
-        .map(|&layer| Member {
-            checkpoint: llm.checkpoint(),
-            table: &llm.model.tensors,
-            layer: Some(layer),
-        })
+        .map(|&layer| Member { checkpoint: llm.checkpoint(), table: &llm.model.tensors, layer: Some(layer) })
         .collect();
     let spec = &llm.model.spec.blocks[layers[0]];
     build::block(&mut Target::Frozen(Device::Cpu, &members), layers[0], spec, scope, None).expect("a block")
@@ -84,11 +80,7 @@ fn probe(setting: Setting, layers: &[usize], scope: Scope) -> (Probe, Arena) {
         encoder: Some(slm.model.clone()),
         hidden_size: slm.model.spec.hidden_size,
         pooling: setting.pooling,
-        plug: PlugSpec::Layer {
-            width: llm.model.spec.hidden_size,
-            mask: setting.mask,
-            honour_window: false,
-        },
+        plug: PlugSpec::Layer { width: llm.model.spec.hidden_size, mask: setting.mask, honour_window: false },
         mode: setting.mode,
         head: HeadSpec::Classifier { classes: 3, dropout: 0.2 },
     };

@@ -1,0 +1,106 @@
+//! A saved run on new texts.
+
+use serde::Serialize;
+
+use super::cell;
+use super::inputs::Opened;
+use super::plan::Plan;
+use super::{Error, TrainMode, convert};
+use crate::data::Example;
+use crate::device::Choice;
+use crate::error::Failure;
+use crate::hub::{self, ModelName, Repository, Settings, unwatched};
+use crate::models::input::Pass;
+use crate::models::probe::Probe;
+use crate::runs::Store;
+use crate::train::source::Padding;
+use crate::train::{Source, TokenSet};
+
+/// Texts passed through the model at once.
+const BATCH: usize = 32;
+
+/// What a run says to one text.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// The label with the largest probability.
+    pub label: String,
+    /// Of every label, in the order of the task's labels.
+    pub probabilities: Vec<f64>,
+}
+
+/// A saved run, ready for texts.
+pub struct Predictor {
+    probe: Probe,
+    values: crate::nn::Arena,
+    tokenizer: crate::data::encode::Encoder,
+    padding: Option<Padding>,
+    labels: Vec<String>,
+}
+
+impl Predictor {
+    /// Loads the weights of a finished cell, and its frozen layer.
+    ///
+    /// # Errors
+    /// A run without weights, or models that cannot be had.
+    pub fn open(plan: &Plan, id: &str, settings: &Settings, store: &Store) -> Result<Self, Failure> {
+        let planned = plan.cell(id)?;
+        store.read(id)?;
+        if !store.has_model(id) {
+            return Err(Error::NoWeights { cell: id.to_owned() }.into());
+        }
+        let device = plan.inputs.device.parse::<Choice>()?.resolve()?;
+        let config = convert::config(&plan.study, planned.seed)?;
+        let slm = Opened::planned(settings, &plan.inputs.slm)?;
+        let labels = plan.inputs.task.labels.clone();
+        let mut fetched = 0;
+        let block = cell::block(plan, &[planned], settings, device, &mut fetched)?;
+        let mut spec = cell::probe_spec(plan, planned, &slm, labels.len(), &config);
+        spec.encoder = Some(slm.model.clone());
+        let probe = Probe::new(&spec, 1, block)?;
+        let mut values = probe.arena(device);
+        let checkpoint = slm.repository.checkpoint(&mut unwatched)?;
+        probe.parameters().load(&mut values, 0, &slm.weights(&checkpoint, None))?;
+        let path = store.run_folder(id).join("model.safetensors");
+        let saved = Repository::open(&Settings::below(&path), &ModelName::Path(path), None)?;
+        let saved: hub::Checkpoint = saved.checkpoint(&mut unwatched)?;
+        let frozen = plan.study.train == TrainMode::Plug;
+        probe.parameters().load_exported(&mut values, 0, &saved, frozen)?;
+        let tokenizer = slm.tokenizer(config.max_length)?;
+        let padding = cell::padding(plan, &tokenizer)?;
+        Ok(Self { probe, values, tokenizer, padding, labels })
+    }
+
+    /// Answers to texts, or pairs of texts, in their order.
+    ///
+    /// # Errors
+    /// A text that the model cannot read.
+    pub fn answer(&mut self, texts: Vec<(String, Option<String>)>) -> Result<Vec<Answer>, Failure> {
+        let example = |(row, (text, pair))| Example { id: row as u64, text, pair, label: 0 };
+        let examples: Vec<Example> = texts.into_iter().enumerate().map(example).collect();
+        if examples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let encoded = self.tokenizer.encode_split(&examples)?;
+        let source = TokenSet::from_split(encoded, self.padding)?;
+        let all: Vec<usize> = (0..source.len()).collect();
+        let mut answers = Vec::with_capacity(all.len());
+        for batch in all.chunks(BATCH) {
+            self.probe.forward(&self.values, &source.input(batch), Pass::Evaluate)?;
+            for logits in self.probe.logits().cpu().chunks_exact(self.labels.len()) {
+                answers.push(self.one(logits));
+            }
+        }
+        Ok(answers)
+    }
+
+    fn one(&self, logits: &[f32]) -> Answer {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let powers: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        let best = logits.iter().position(|logit| *logit == largest).unwrap_or(0);
+        Answer {
+            label: self.labels[best].clone(),
+            probabilities: powers.iter().map(|power| power / sum).collect(),
+        }
+    }
+}
