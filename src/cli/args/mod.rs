@@ -1,0 +1,92 @@
+//! What can be typed: one structure a group of flags, every flag with its help.
+
+mod cache;
+mod global;
+mod models;
+mod runs;
+mod study;
+mod sweep;
+mod tools;
+mod words;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use cache::{CacheArgs, CacheCommand};
+pub(crate) use global::Global;
+pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
+pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
+pub(crate) use study::{StudyArgs, SweepArgs};
+pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
+pub(crate) use tools::{CompletionsArgs, ManArgs, VerifyArgs, WorkerArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  pifi-probe layers --llm demo                    the whole job on embedded data, no network
+  pifi-probe layers --llm llama3-8b --dry-run     what it would cost, before anything starts
+  pifi-probe inspect qwen2-0.5b                   read headers only: is it supported, how large is a layer
+  pifi-probe runs list                            what has been trained so far
+
+Exit codes:
+  0 done, 1 error, 2 wrong usage, 3 finished with failed cells, 4 authentication or gated model,
+  5 offline and not in the cache, 75 stopped at a checkpoint (run again), 130 interrupted";
+
+/// Which layer of which LLM should be plugged into a small model, is the gain real, and does it
+/// carry over to other domains?
+#[derive(Debug, Parser)]
+#[command(
+    name = "pifi-probe",
+    version,
+    help_expected = true,
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Plug every layer of an LLM into a small model, train, compare, report
+    Layers(Box<LayersArgs>),
+    /// Train a single cell: one layer or control with one seed
+    Train(Box<TrainArgs>),
+    /// Use a trained model on new text
+    Predict(PredictArgs),
+    /// Read a model's headers: is it supported, how large is a layer
+    Inspect(InspectArgs),
+    /// Fetch single layers of a model by byte ranges
+    Fetch(FetchArgs),
+    /// List, show, compare and export finished runs
+    Runs(RunsArgs),
+    /// Write a study's report anew from its runs
+    Report(ReportArgs),
+    /// Recompute reference outputs of transformers and compare
+    Verify(VerifyArgs),
+    /// Show what this machine and this build can do
+    Doctor,
+    /// Look after the layers on this disk
+    Cache(CacheArgs),
+    /// Print a shell's completion file
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands
+    Man(ManArgs),
+    /// Train cells of a plan; started by `layers`
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent_and_every_flag_has_help() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,88 @@
+//! `verify`: one line an oracle directory, the totals last.
+
+use serde_json::json;
+
+use super::super::Context;
+use super::super::args::VerifyArgs;
+use super::super::error::Error;
+use super::super::signals;
+use crate::error::Failure;
+use crate::verify::{self, Outcome, Report, Summary};
+
+/// Recomputes reference outputs and compares.
+///
+/// # Errors
+/// Paths without oracle directories; cases beyond their tolerance, and with `--strict` models that
+/// are not supported.
+pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
+    let mut directories = Vec::new();
+    for root in &args.directories {
+        directories.extend(verify::find(root)?);
+    }
+    let stop = signals::listen();
+    let mut summary = Summary::default();
+    for directory in &directories {
+        stop.check()?;
+        let report = verify::run(directory);
+        summary.count(&report);
+        show(&report, context)?;
+    }
+    if context.output.json {
+        context.output.event(&json!({
+            "event": "verified",
+            "cases": summary.cases,
+            "directories": summary.directories,
+            "failed": summary.failed,
+            "unsupported": summary.unsupported,
+        }))?;
+    } else {
+        context.output.line(&summary.to_string())?;
+    }
+    if summary.failed > 0 || (args.strict && summary.unsupported > 0) {
+        let (failed, unsupported) = (summary.failed, summary.unsupported);
+        return Err(Error::NotVerified { failed, unsupported }.into());
+    }
+    Ok(())
+}
+
+fn show(report: &Report, context: &Context) -> Result<(), Failure> {
+    let output = &context.output;
+    let (verdict, reason) = match &report.outcome {
+        Outcome::Unsupported(reason) => ("unsupported", Some(reason.clone())),
+        Outcome::Unreadable(failure) => ("FAIL", Some(failure.to_string())),
+        Outcome::Compared(_) if report.failed() > 0 => ("FAIL", None),
+        Outcome::Compared(_) => ("pass", None),
+    };
+    let worst = report.worst();
+    if output.json {
+        return output.event(&json!({
+            "event": "directory",
+            "path": report.path,
+            "kind": report.kind.map(verify::Kind::name),
+            "family": report.family,
+            "cases": report.cases(),
+            "failed": report.failed(),
+            "worst_case": worst.map(|case| case.name.clone()),
+            "worst_relative_error": worst.map(|case| case.error),
+            "tolerance": worst.map(|case| case.tolerance),
+            "verdict": verdict.to_lowercase(),
+            "reason": reason,
+        }));
+    }
+    let measured = worst.map_or_else(String::new, |case| {
+        format!("{} cases, worst relative error {:.1e} (tolerance {:.0e}), ", report.cases(), case.error, case.tolerance)
+    });
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let family = if report.family.is_empty() { "unknown" } else { &report.family };
+    output.line(&format!("{}  {family}: {measured}{verdict}{reason}", report.path.display()))?;
+    if let Outcome::Compared(cases) = &report.outcome {
+        for case in cases.iter().filter(|case| output.verbose || !case.passed()) {
+            let verdict = if case.passed() { "pass" } else { "FAIL" };
+            output.line(&format!(
+                "    {verdict}  {}: {:.2e} (tolerance {:.0e})",
+                case.name, case.error, case.tolerance
+            ))?;
+        }
+    }
+    Ok(())
+}
