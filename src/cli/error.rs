@@ -114,7 +114,8 @@ impl Diagnose for Error {
                     .into()
             }
             Self::NoPlan { .. } => {
-                "the command that made the run writes its plan again; with everything done it ends at once".into()
+                "the command that made the run writes its plan again; with everything done it ends at once"
+                    .into()
             }
             Self::UnusedTask(name) => format!("add `--eval {name}`"),
             Self::SecondTask(_) => {
@@ -126,15 +127,15 @@ impl Diagnose for Error {
                     .into()
             }
             Self::NotVerified { .. } => "`--verbose` lists every case".into(),
-            Self::Damaged(_) => "`pifi-probe cache rm --unfinished` removes what is left of unfinished fetches; \
+            Self::Damaged(_) => {
+                "`pifi-probe cache rm --unfinished` removes what is left of unfinished fetches; \
                                  what is damaged is fetched again after `pifi-probe cache rm MODEL`"
-                .into(),
+                    .into()
+            }
             Self::NothingNamed => "`pifi-probe cache ls` shows what there is".into(),
             Self::Bug(_) => "please report it with the command and the lines above".into(),
             Self::Unwritable { .. } => "choose a place that you may write to".into(),
-            Self::Interrupted | Self::Stopped(_) => {
-                "the same command goes on where it stopped".into()
-            }
+            Self::Interrupted | Self::Stopped(_) => "the same command goes on where it stopped".into(),
             _ => return None,
         })
     }

@@ -55,11 +55,13 @@ impl Context {
     /// The command line as a shell takes it.
     pub(crate) fn command_line(&self) -> String {
         let words = self.arguments.iter().enumerate();
-        text::shell_words(words.map(|(at, word)| match at {
-            0 => std::path::Path::new(word)
-                .file_name()
-                .map_or_else(|| "pifi-probe".into(), |name| name.to_string_lossy().into_owned()),
-            _ => word.to_string_lossy().into_owned(),
+        text::shell_words(words.map(|(at, word)| {
+            match at {
+                0 => std::path::Path::new(word)
+                    .file_name()
+                    .map_or_else(|| "pifi-probe".into(), |name| name.to_string_lossy().into_owned()),
+                _ => word.to_string_lossy().into_owned(),
+            }
         }))
     }
 }

@@ -71,7 +71,10 @@ pub(crate) fn describe(plan: &Plan, name: &str, estimate: &Estimate, jobs: usize
     let free = machine::available_memory();
     let free = free.map(|free| format!(", {} available", text::bytes(free))).unwrap_or_default();
     let workers = if jobs > 1 { format!(", {jobs} at a time") } else { String::new() };
-    rows.push(("memory", format!("about {} a worker{workers}{free}", text::bytes(estimate.memory_peak_bytes))));
+    rows.push((
+        "memory",
+        format!("about {} a worker{workers}{free}", text::bytes(estimate.memory_peak_bytes)),
+    ));
     rows.push(("device", format!("{}, {}", inputs.device, text::plural(inputs.threads, "thread"))));
     rows.push(("time", format!("about {}, {}", text::duration(estimate.seconds), basis(estimate.basis))));
     let mut text = text::pairs(&rows);

@@ -167,8 +167,17 @@ impl<'a> Builder<'a> {
             };
         }
         hyper!(
-            epochs, batch_size, max_length, learning_rate, optimizer, weight_decay, warmup, schedule,
-            label_smoothing, clip, head_dropout
+            epochs,
+            batch_size,
+            max_length,
+            learning_rate,
+            optimizer,
+            weight_decay,
+            warmup,
+            schedule,
+            label_smoothing,
+            clip,
+            head_dropout
         );
         self.take("device", "device", |study| study.device = training.device);
         self.take("stack", "stack", |study| study.stack = training.stack);
@@ -196,8 +205,8 @@ impl<'a> Builder<'a> {
 }
 
 fn read(path: &Path) -> Result<(Study, toml::Table), Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
     let study = Study::from_toml(&text, path)?;
     Ok((study, text.parse().unwrap_or_default()))
 }
@@ -276,12 +285,58 @@ mod tests {
         assert_eq!(typed, [(&"llm", &Origin::Flag)]);
         // typing a default changes nothing
         let typed = [
-            "--llm", "llama3-8b", "--slm", "bert-base", "--task", "sst2", "--layers", "all", "--seeds", "3",
-            "--controls", "base,mappers,random", "--plug", "pooled", "--mask", "bidirectional", "--window",
-            "ignore", "--train", "full", "--as-published", "none", "--epochs", "3", "--batch-size", "32",
-            "--max-length", "100", "--lr", "5e-5", "--optimizer", "adam", "--weight-decay", "0", "--warmup",
-            "0", "--schedule", "constant", "--label-smoothing", "0.05", "--clip", "5", "--head-dropout", "0.2",
-            "--device", "auto", "--stack", "1", "--save", "none", "--split-seed", "0",
+            "--llm",
+            "llama3-8b",
+            "--slm",
+            "bert-base",
+            "--task",
+            "sst2",
+            "--layers",
+            "all",
+            "--seeds",
+            "3",
+            "--controls",
+            "base,mappers,random",
+            "--plug",
+            "pooled",
+            "--mask",
+            "bidirectional",
+            "--window",
+            "ignore",
+            "--train",
+            "full",
+            "--as-published",
+            "none",
+            "--epochs",
+            "3",
+            "--batch-size",
+            "32",
+            "--max-length",
+            "100",
+            "--lr",
+            "5e-5",
+            "--optimizer",
+            "adam",
+            "--weight-decay",
+            "0",
+            "--warmup",
+            "0",
+            "--schedule",
+            "constant",
+            "--label-smoothing",
+            "0.05",
+            "--clip",
+            "5",
+            "--head-dropout",
+            "0.2",
+            "--device",
+            "auto",
+            "--stack",
+            "1",
+            "--save",
+            "none",
+            "--split-seed",
+            "0",
         ];
         assert_eq!(study(&typed).unwrap().0, found);
     }
@@ -300,7 +355,8 @@ mod tests {
     fn a_flag_counts_more_than_a_file_and_a_file_more_than_a_default() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study.toml");
-        std::fs::write(&path, "llm = 'gpt2'\nseeds = 5\n[hyper_parameters]\nepochs = 1\nclip = 1.0\n").unwrap();
+        std::fs::write(&path, "llm = 'gpt2'\nseeds = 5\n[hyper_parameters]\nepochs = 1\nclip = 1.0\n")
+            .unwrap();
         let (found, origins, text) = study(&["--config", path.to_str().unwrap(), "--epochs", "2"]).unwrap();
         let hyper = &found.hyper_parameters;
         assert_eq!((hyper.epochs, hyper.clip, hyper.batch_size), (2, 1.0, 32));

@@ -122,8 +122,13 @@ mod tests {
 
     #[test]
     fn times_have_two_units_at_most() {
-        let cases =
-            [(0.2, "under 1 s"), (45.0, "45 s"), (720.0, "12 min"), (12_000.0, "3 h 20 min"), (187_200.0, "2 d 4 h")];
+        let cases = [
+            (0.2, "under 1 s"),
+            (45.0, "45 s"),
+            (720.0, "12 min"),
+            (12_000.0, "3 h 20 min"),
+            (187_200.0, "2 d 4 h"),
+        ];
         for (seconds, expected) in cases {
             assert_eq!(duration(seconds), expected);
         }
@@ -140,7 +145,10 @@ mod tests {
 
     #[test]
     fn a_shell_reads_the_words_back() {
-        assert_eq!(shell_words(["layers", "--task", "my task=a b.csv", ""]), "layers --task 'my task=a b.csv' ''");
+        assert_eq!(
+            shell_words(["layers", "--task", "my task=a b.csv", ""]),
+            "layers --task 'my task=a b.csv' ''"
+        );
         assert_eq!(shell_words(["it's"]), r"'it'\''s'");
     }
 }

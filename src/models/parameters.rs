@@ -120,8 +120,8 @@ impl Parameters {
                 continue;
             };
             let columns: usize = binding.shape.iter().skip(1).product();
-            let whole = [0..binding.shape[0]];
-            let runs = source.rows.as_deref().unwrap_or(&whole);
+            let whole = 0..binding.shape[0];
+            let runs = source.rows.as_deref().unwrap_or(std::slice::from_ref(&whole));
             let place = tensors.iter().position(|(name, ..)| *name == source.name).unwrap_or_else(|| {
                 let shape = [&[0], &binding.shape[1..]].concat();
                 tensors.push((source.name.clone(), shape, Vec::new()));

@@ -111,7 +111,6 @@ impl Probe {
     }
 
     /// Where it computes.
-    #[expect(clippy::unused_self, reason = "a second device makes it a field")]
     pub fn device(&self) -> Device {
         Device::Cpu
     }

@@ -124,8 +124,8 @@ impl Checkpoint<'_> {
             (true, _) => return Err(wrong_shape().into()),
             (false, dims) => (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product()),
         };
-        let whole = [0..rows_present];
-        let runs = source.rows.as_deref().unwrap_or(&whole);
+        let whole = 0..rows_present;
+        let runs = source.rows.as_deref().unwrap_or(std::slice::from_ref(&whole));
         let selected: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let held = raw.rows.clone().unwrap_or(0..rows_present);
         let inside = runs.iter().all(|run| run.start >= held.start && run.end <= held.end);

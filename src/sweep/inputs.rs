@@ -1,6 +1,7 @@
 //! From the words of a plan to models and data: the same reading for whoever plans and whoever works.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::plan::{ModelAt, TaskAt};
 use super::{Error, Limits, Study};
@@ -9,6 +10,7 @@ use crate::error::{Context, Failure};
 use crate::hub::tensor::TensorSource;
 use crate::hub::{self, ModelName, Repository, Settings, Watch};
 use crate::models::families::{self, Model, Names, Scope};
+use crate::models::spec::PositionTable;
 use crate::models::weights;
 use crate::seed::Seed;
 
@@ -65,7 +67,8 @@ impl Opened {
         ModelAt {
             name: match name {
                 ModelName::Embedded(embedded) => embedded.clone(),
-                _ => typed.to_owned(),
+                ModelName::Path(path) => last_part(path),
+                ModelName::Hub { .. } => typed.to_owned(),
             },
             revision: match (&hub, self.repository.commit()) {
                 (Some(_), Some(commit)) => commit.to_owned(),
@@ -106,7 +109,7 @@ impl Opened {
     /// When a file is missing or broken.
     pub fn tokenizer(&self, max_length: usize) -> Result<encode::Encoder, Failure> {
         let embeddings = &self.model.spec.embeddings;
-        let room = embeddings.positions.map_or(usize::MAX, |table| table.longest_text());
+        let room = embeddings.positions.map_or(usize::MAX, PositionTable::longest_text);
         let options = encode::Options {
             max_length: max_length.min(room),
             vocab_size: embeddings.vocab_size,
@@ -121,6 +124,12 @@ impl Opened {
         );
         encoder.while_doing(|| format!("in `{}`", self.repository.describe()))
     }
+}
+
+/// What a local model is called in tables and charts: the last part of its path.
+fn last_part(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    whole.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The word for a scope in the names of layer bundles.

@@ -13,7 +13,7 @@ use crate::error::Failure;
 const WHOLE: usize = 4096;
 
 #[derive(Debug, Deserialize)]
-struct Text {
+struct Sample {
     text: String,
     pair: Option<String>,
     ids: Vec<u32>,
@@ -24,7 +24,7 @@ struct Text {
 
 #[derive(Debug, Deserialize)]
 struct Document {
-    cases: Vec<Text>,
+    cases: Vec<Sample>,
     pad_id: u32,
     vocab_size: usize,
 }

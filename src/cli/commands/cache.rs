@@ -26,7 +26,9 @@ pub(crate) fn run(args: CacheArgs, context: &Context) -> Result<(), Failure> {
             }
             let names = args.models.iter().map(|model| folder(model)).collect::<Vec<_>>();
             let chosen = |entry: &&Entry| {
-                let named = names.iter().any(|name| entry.folder == *name || entry.folder.starts_with(&format!("{name}@")));
+                let named = names
+                    .iter()
+                    .any(|name| entry.folder == *name || entry.folder.starts_with(&format!("{name}@")));
                 args.all || named || (args.unfinished && entry.about.is_none())
             };
             remove(entries.iter().filter(chosen), args.dry_run, context)
@@ -90,7 +92,8 @@ fn list(settings: &Settings, entries: &[Entry], context: &Context) -> Result<(),
         })
         .collect();
     if !rows.is_empty() {
-        let columns = [("model", false), ("layer", true), ("scope", false), ("size", true), ("written", false)];
+        let columns =
+            [("model", false), ("layer", true), ("scope", false), ("size", true), ("written", false)];
         context.output.data(&text::table(&columns, &rows))?;
     }
     context.output.say(&format!(

@@ -26,10 +26,12 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> Result<(), Failure> 
     let index = repository.tensor_index()?;
     let model = families::read(&config);
     let declared = config.get("model_type").and_then(|it| it.as_str()).unwrap_or("unknown").to_owned();
-    let layers = model.as_ref().map_err(ToString::to_string).and_then(|model| {
-        layer_bytes(model, &index).map_err(|failure| failure.to_string())
-    });
-    let facts = Facts { repository: &repository, model: model.as_ref().ok(), index: &index, declared, layers };
+    let layers = model
+        .as_ref()
+        .map_err(ToString::to_string)
+        .and_then(|model| layer_bytes(model, &index).map_err(|failure| failure.to_string()));
+    let facts =
+        Facts { repository: &repository, model: model.as_ref().ok(), index: &index, declared, layers };
     if context.output.json {
         return context.output.document(&facts.json(args.tensors));
     }
@@ -70,7 +72,10 @@ pub(crate) fn open(
 fn layer_bytes(model: &Model, index: &TensorIndex) -> Result<(Span, Span), Failure> {
     let names = index.names();
     let count = model.spec.blocks.len();
-    Ok((span(model, &names, index, count, Scope::Sequence)?, span(model, &names, index, count, Scope::OneToken)?))
+    Ok((
+        span(model, &names, index, count, Scope::Sequence)?,
+        span(model, &names, index, count, Scope::OneToken)?,
+    ))
 }
 
 fn span(
@@ -145,7 +150,10 @@ impl Facts<'_> {
         match &self.layers {
             Ok((whole, one_token)) => {
                 rows.push(("one layer", between(*whole)));
-                rows.push(("without q and k", format!("{} (all that a pooled plug uses)", between(*one_token))));
+                rows.push((
+                    "without q and k",
+                    format!("{} (all that a pooled plug uses)", between(*one_token)),
+                ));
                 rows.push(("supported", "yes".into()));
             }
             Err(reason) => rows.push(("supported", format!("no: {reason}"))),
@@ -189,11 +197,13 @@ impl Facts<'_> {
                 .index
                 .tensors
                 .iter()
-                .map(|(name, it)| json!({
-                    "name": name, "dtype": it.dtype.name(), "shape": it.shape,
-                    "bytes": it.bytes.end - it.bytes.start,
-                    "file": self.index.shards[it.shard].name,
-                }))
+                .map(|(name, it)| {
+                    json!({
+                        "name": name, "dtype": it.dtype.name(), "shape": it.shape,
+                        "bytes": it.bytes.end - it.bytes.start,
+                        "file": self.index.shards[it.shard].name,
+                    })
+                })
                 .collect();
         }
         value
@@ -201,11 +211,7 @@ impl Facts<'_> {
 }
 
 fn between((least, most): Span) -> String {
-    if least == most {
-        text::bytes(most)
-    } else {
-        format!("{} to {}", text::bytes(least), text::bytes(most))
-    }
+    if least == most { text::bytes(most) } else { format!("{} to {}", text::bytes(least), text::bytes(most)) }
 }
 
 fn tensors(index: &TensorIndex) -> String {
@@ -218,5 +224,8 @@ fn tensors(index: &TensorIndex) -> String {
             vec![name.clone(), it.dtype.name().to_owned(), shape, size, index.shards[it.shard].name.clone()]
         })
         .collect();
-    text::table(&[("tensor", false), ("type", false), ("shape", false), ("size", true), ("file", false)], &rows)
+    text::table(
+        &[("tensor", false), ("type", false), ("shape", false), ("size", true), ("file", false)],
+        &rows,
+    )
 }

@@ -33,7 +33,8 @@ fn write(command: &Command, name: &str, folder: &Path) -> Result<usize, Failure>
     let text = page(command, name)?;
     std::fs::write(&path, text).map_err(|cause| Error::Unwritable { path, cause })?;
     let mut written = 1;
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
         written += write(below, &format!("{name}-{}", below.get_name()), folder)?;
     }
     Ok(written)

@@ -41,8 +41,7 @@ pub(crate) fn run(args: RunsArgs, context: &Context) -> Result<(), Failure> {
             };
             let text = view::export(&load(&store, context)?, format);
             let Some(path) = to else { return output.data(&text) };
-            std::fs::write(&path, text)
-                .map_err(|cause| Error::Unwritable { path: path.clone(), cause })?;
+            std::fs::write(&path, text).map_err(|cause| Error::Unwritable { path: path.clone(), cause })?;
             output.say(&format!("wrote `{}`", path.display()));
             Ok(())
         }

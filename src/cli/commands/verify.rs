@@ -70,7 +70,12 @@ fn show(report: &Report, context: &Context) -> Result<(), Failure> {
         }));
     }
     let measured = worst.map_or_else(String::new, |case| {
-        format!("{} cases, worst relative error {:.1e} (tolerance {:.0e}), ", report.cases(), case.error, case.tolerance)
+        format!(
+            "{} cases, worst relative error {:.1e} (tolerance {:.0e}), ",
+            report.cases(),
+            case.error,
+            case.tolerance
+        )
     });
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let family = if report.family.is_empty() { "unknown" } else { &report.family };

@@ -33,7 +33,11 @@ pub(super) struct Running {
 impl Running {
     /// The part of the cell that was done since this sweep began, in [0, 1].
     fn share(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { (self.step - self.resumed.min(self.step)) as f64 / self.total as f64 }
+        if self.total == 0 {
+            0.0
+        } else {
+            (self.step - self.resumed.min(self.step)) as f64 / self.total as f64
+        }
     }
 
     /// Steps, loss and speed in words.
@@ -197,7 +201,10 @@ impl Tally {
                 format!("waiting for {} that other processes train", text::plural(*cells, "cell"))
             }
             SweepEvent::StackHalved { cells } => {
-                format!("a stack of {} did not fit into memory: tried in halves", text::plural(cells.len(), "cell"))
+                format!(
+                    "a stack of {} did not fit into memory: tried in halves",
+                    text::plural(cells.len(), "cell")
+                )
             }
             SweepEvent::Stopping { at_once: false } => {
                 "stopping at the next checkpoint; again to end at once".into()

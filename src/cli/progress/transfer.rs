@@ -45,7 +45,8 @@ impl<'a> Transfers<'a> {
         let kept = if resumed > 0 { format!(", {} kept", text::bytes(resumed)) } else { String::new() };
         let line = format!("fetching {what} ({}{kept})", text::bytes(total));
         if self.output.json {
-            let event = json!({"event": "transfer_started", "what": what, "total": total, "resumed": resumed});
+            let event =
+                json!({"event": "transfer_started", "what": what, "total": total, "resumed": resumed});
             // a reader that went away is noticed by the result
             let _ = self.output.event(&event);
         } else if self.output.draws() {
