@@ -23,7 +23,7 @@ pub struct Shape {
     pub groups: usize,
 }
 
-/// A convolution over a batch: `y[t, o]` = bias[o] + the sum over taps s and channels c of o's
+/// A convolution over a batch: `y[t, o]` = `bias[o]` + the sum over taps s and channels c of o's
 /// group of `weight[o, c, s] * x[t + s - (taps - 1) / 2, c]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution<'a> {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::parallel::{add_column_sums, rows_in_piece, run};
 use super::{Buffer, Param, ParamMut};
 
-/// y = scale table[id] for every row, or y += that if `accumulate` (words + positions + types).
+/// y = scale `table[id]` for every row, or y += that if `accumulate` (words + positions + types).
 ///
 /// # Shapes
 /// ids `[R]`, below the table's rows; table `[V, width]`; y `[K, R, width]`.
@@ -43,7 +43,7 @@ pub fn forward(
     }
 }
 
-/// dtable[id] += scale dy for every row whose id is not `skip_id` (the padding row of most models,
+/// `dtable[id]` += scale dy for every row whose id is not `skip_id` (the padding row of most models,
 /// which keeps what it was trained to). Rows of one id are summed in f64, in their order.
 ///
 /// # Shapes
