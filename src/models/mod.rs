@@ -11,6 +11,7 @@ pub mod families;
 pub mod feed_forward;
 pub mod head;
 pub mod input;
+pub mod language_model;
 pub mod layers;
 pub mod parameters;
 pub mod parts;

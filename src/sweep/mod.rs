@@ -7,6 +7,7 @@ pub mod cell;
 mod controls;
 mod convert;
 pub mod cost;
+pub mod demo;
 mod error;
 pub mod event;
 mod features;

@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod evaluate;
 pub mod event;
+mod language_model;
 pub mod learner;
 pub mod metrics;
 pub mod objective;
