@@ -77,7 +77,6 @@ impl LanguageModel {
     }
 
     /// Where it computes.
-    #[expect(clippy::unused_self, reason = "a second device makes it a field")]
     pub fn device(&self) -> Device {
         Device::Cpu
     }
@@ -100,7 +99,9 @@ impl LanguageModel {
             let numbers = param.cpu(member);
             if entry.shape.len() > 1 {
                 let mut stream = seed.derive(&entry.name).stream();
-                numbers.iter_mut().for_each(|value| *value = (DEVIATION * stream.normal()) as f32);
+                for value in &mut *numbers {
+                    *value = (DEVIATION * stream.normal()) as f32;
+                }
             } else {
                 numbers.fill(if entry.name.ends_with("bias") { 0.0 } else { self.norms_start_at });
             }
@@ -316,11 +317,11 @@ mod tests {
         let (mut dlogits, mut gradients) = (Buffer::default(), both.arena());
         let losses = loss(&mut both, &values, &mut dlogits);
         both.backward(&values, &dlogits, &mut gradients);
-        for member in 0..2 {
+        for (member, expected) in losses.iter().enumerate() {
             let mut one = built(&llama(), 1);
             let (mut own, mut own_gradients) = (one.arena(), one.arena());
             own.member_mut(0).copy_from_slice(values.member(member));
-            assert_eq!(loss(&mut one, &own, &mut dlogits), [losses[member]]);
+            assert_eq!(loss(&mut one, &own, &mut dlogits), [*expected]);
             one.backward(&own, &dlogits, &mut own_gradients);
             assert_eq!(own_gradients.member(0), gradients.member(member));
         }
