@@ -124,6 +124,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Cache(args) => commands::cache::run(args, context),
         Command::Completions(args) => commands::completions::run(&args, context),
         Command::Man(args) => commands::manual::run(&args, context),
+        Command::DemoModels(args) => commands::demo_models::run(&args, context),
         Command::Worker(args) => commands::worker::run(&args, context),
     }
 }

@@ -10,7 +10,7 @@ use super::args::StudyArgs;
 use super::error::Error;
 use crate::error::Failure;
 use crate::hub::DEMO;
-use crate::sweep::Study;
+use crate::sweep::{self, Study};
 
 /// Tasks that the demo is evaluated on besides its own.
 const DEMO_EVAL: [&str; 2] = ["demo_gadgets", "demo_hotels"];
@@ -129,22 +129,18 @@ impl<'a> Builder<'a> {
 
     /// The demo LLM goes with the demo small model and the demo's texts.
     fn demo(&mut self) {
-        let mut settle = |key: &'static str, set: &dyn Fn(&mut Study)| {
-            if self.origins.get(key) == Some(&Origin::Default) {
-                set(&mut self.study);
-                self.origins.insert(key, Origin::Demo);
-            }
-        };
-        settle("slm", &|study| study.slm = DEMO.into());
-        settle("task", &|study| study.task = DEMO.into());
+        self.settle("slm", |study| study.slm = DEMO.into());
+        self.settle("task", |study| study.task = DEMO.into());
         if self.study.task == DEMO {
-            let mut settle = |key: &'static str, set: &dyn Fn(&mut Study)| {
-                if self.origins.get(key) == Some(&Origin::Default) {
-                    set(&mut self.study);
-                    self.origins.insert(key, Origin::Demo);
-                }
-            };
-            settle("eval", &|study| study.eval = DEMO_EVAL.map(str::to_owned).into());
+            self.settle("eval", |study| study.eval = DEMO_EVAL.map(str::to_owned).into());
+        }
+    }
+
+    /// Gives a value that nobody chose the one that goes with the demo.
+    fn settle(&mut self, key: &'static str, set: impl FnOnce(&mut Study)) {
+        if self.origins.get(key) == Some(&Origin::Default) {
+            set(&mut self.study);
+            self.origins.insert(key, Origin::Demo);
         }
     }
 
@@ -179,6 +175,20 @@ impl<'a> Builder<'a> {
             clip,
             head_dropout
         );
+        // the published values would leave models as small as the demo's where they are
+        if self.study.slm == DEMO {
+            let demo = sweep::demo::hyper_parameters();
+            macro_rules! settle {
+                ($($field:ident),+) => {
+                    $(self.settle(concat!("hyper_parameters.", stringify!($field)), |study| {
+                        study.hyper_parameters.$field = demo.$field;
+                    });)+
+                };
+            }
+            settle!(epochs, max_length, learning_rate);
+            // nothing in its pre-training taught the first token to speak for the others
+            self.settle("pooling", |study| study.pooling = Some(sweep::Pooling::Mean));
+        }
         self.take("device", "device", |study| study.device = training.device);
         self.take("stack", "stack", |study| study.stack = training.stack);
         self.take("save", "save", |study| study.save = training.save);
@@ -347,6 +357,9 @@ mod tests {
         assert_eq!((found.slm.as_str(), found.task.as_str()), ("demo", "demo"));
         assert_eq!(found.eval, DEMO_EVAL);
         assert_eq!(origins["eval"], Origin::Demo);
+        assert_eq!((found.pooling, found.hyper_parameters.epochs), (Some(sweep::Pooling::Mean), 4));
+        let (typed, ..) = study(&["--llm", "demo", "--pooling", "cls", "--epochs", "1"]).unwrap();
+        assert_eq!((typed.pooling, typed.hyper_parameters.epochs), (Some(sweep::Pooling::Cls), 1));
         let (found, ..) = study(&["--llm", "demo", "--task", "sst2"]).unwrap();
         assert_eq!((found.slm.as_str(), found.eval.len()), ("demo", 0));
     }

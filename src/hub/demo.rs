@@ -5,8 +5,17 @@ use std::collections::BTreeSet;
 /// Repository, file name, content.
 type Embedded = (&'static str, &'static str, &'static [u8]);
 
-/// All embedded files: `demo-llm` and `demo-slm`, by `include_bytes!`.
-static FILES: &[Embedded] = &[];
+macro_rules! embedded {
+    ($($repository:literal: $($name:literal),+;)+) => {
+        &[$($(($repository, $name, include_bytes!(concat!("demo_models/", $repository, "/", $name)))),+),+]
+    };
+}
+
+/// All embedded files. `pifi-probe demo-models src/hub/demo_models` makes them anew.
+static FILES: &[Embedded] = embedded! {
+    "demo-llm": "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json";
+    "demo-slm": "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json";
+};
 
 /// An embedded file.
 pub fn file(repository: &str, name: &str) -> Option<&'static [u8]> {
@@ -29,6 +38,16 @@ pub fn repositories() -> BTreeSet<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The room that the demo may take up in the program.
+    const MOST_BYTES: usize = 12 * 1024 * 1024;
+
+    #[test]
+    fn the_demo_is_there_and_small() {
+        assert_eq!(repositories(), BTreeSet::from(["demo-llm", "demo-slm"]));
+        let bytes: usize = FILES.iter().map(|(.., bytes)| bytes.len()).sum();
+        assert!(bytes < MOST_BYTES, "{bytes}");
+    }
 
     #[test]
     fn every_embedded_repository_has_a_configuration_and_weights() {

@@ -44,7 +44,7 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { seed: Seed(2025), texts: 60_000, batch_size: 32, slm_steps: 4000, llm_steps: 2500 }
+        Self { seed: Seed(2025), texts: 60_000, batch_size: 32, slm_steps: 16_000, llm_steps: 2500 }
     }
 }
 

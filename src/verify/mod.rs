@@ -9,6 +9,7 @@ mod slm;
 mod tokens;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use compare::Case;
 
@@ -189,11 +190,27 @@ fn is_oracle(folder: &Path) -> bool {
     ["golden.safetensors", "golden_tokens.json"].iter().any(|name| folder.join(name).is_file())
 }
 
+/// One step of fine-tuning, recomputed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepTime {
+    /// From 0.
+    pub step: u64,
+    /// Loss before the update.
+    pub loss: f64,
+    /// Wall time of forward, backward and update.
+    pub elapsed: Duration,
+}
+
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
+    run_observed(directory, &mut |_| {})
+}
+
+/// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.
+pub fn run_observed(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Report {
     let has = |name: &str| directory.join(name).is_file();
     let (kind, result) = if has("curve.json") {
-        (Some(Kind::Pifi), pifi::run(directory))
+        (Some(Kind::Pifi), pifi::run(directory, observe))
     } else if has("golden_tokens.json") {
         (Some(Kind::Tokens), tokens::run(directory))
     } else {

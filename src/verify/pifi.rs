@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Deserialize;
 
 use super::compare::{Case, Golden, checkpoint, json};
-use super::{Error, Outcome, Recomputed, model};
+use super::{Error, Outcome, Recomputed, StepTime, model};
 use crate::device::Device;
 use crate::error::Failure;
 use crate::hub;
@@ -83,7 +84,7 @@ struct Document {
     f64: Curves,
 }
 
-pub(super) fn run(directory: &Path) -> Recomputed {
+pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomputed {
     let path = directory.join("curve.json");
     let malformed = |what: String| Failure::from(Error::Malformed { path: path.clone(), what });
     let document: Document = serde_json::from_value(json(&path)?)
@@ -167,6 +168,7 @@ pub(super) fn run(directory: &Path) -> Recomputed {
         let rows: Vec<usize> =
             (0..spec.batch).map(|j| (step as usize * spec.batch + j) % train.examples).collect();
         let (input, gold) = train.pick(&rows);
+        let begun = Instant::now();
         optimization.gradient(
             &mut probe,
             &values,
@@ -174,6 +176,7 @@ pub(super) fn run(directory: &Path) -> Recomputed {
             Pass::Evaluate,
             |rows, logits, losses, dlogits| objective.loss(rows, logits, &gold, losses, dlogits),
         )?;
+        let gradient = begun.elapsed();
         if step == 0 {
             cases.push(golden.case("logits0", probe.logits().cpu(), LOGITS)?);
             first_gradients(&golden, &probe, optimization.gradients(), &mut cases)?;
@@ -189,7 +192,11 @@ pub(super) fn run(directory: &Path) -> Recomputed {
         curves
             .add(&document.f64, step as usize, found)
             .ok_or_else(|| malformed(format!("has no number for step {step} in a curve")))?;
+        let begun = Instant::now();
         optimization.apply(step + 1, spec.lr, &[true], &mut values, &mut moments);
+        // the comparisons between the two are no part of a step
+        let elapsed = gradient + begun.elapsed();
+        observe(StepTime { step, loss: optimization.losses()[0], elapsed });
     }
     curves.finish(&mut cases);
 

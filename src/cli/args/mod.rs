@@ -17,7 +17,7 @@ pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
-pub(crate) use tools::{CompletionsArgs, ManArgs, VerifyArgs, WorkerArgs};
+pub(crate) use tools::{CompletionsArgs, DemoModelsArgs, ManArgs, VerifyArgs, WorkerArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
     Man(ManArgs),
+    /// Pre-train the models of the demo anew from the grammar's text
+    #[command(hide = true)]
+    DemoModels(DemoModelsArgs),
     /// Train cells of a plan; started by `layers`
     #[command(hide = true)]
     Worker(WorkerArgs),

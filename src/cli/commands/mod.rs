@@ -2,6 +2,7 @@
 
 pub(super) mod cache;
 pub(super) mod completions;
+pub(super) mod demo_models;
 pub(super) mod doctor;
 pub(super) mod fetch;
 pub(super) mod inspect;

@@ -7,7 +7,7 @@ use super::super::args::VerifyArgs;
 use super::super::error::Error;
 use super::super::signals;
 use crate::error::Failure;
-use crate::verify::{self, Outcome, Report, Summary};
+use crate::verify::{self, Outcome, Report, StepTime, Summary};
 
 /// Recomputes reference outputs and compares.
 ///
@@ -23,7 +23,11 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     let mut summary = Summary::default();
     for directory in &directories {
         stop.check()?;
-        let report = verify::run(directory);
+        let mut steps = Vec::new();
+        let report = verify::run_observed(directory, &mut |step| steps.push(step));
+        if args.times {
+            times(&steps, context)?;
+        }
         summary.count(&report);
         show(&report, context)?;
     }
@@ -41,6 +45,19 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     if summary.failed > 0 || (args.strict && summary.unsupported > 0) {
         let (failed, unsupported) = (summary.failed, summary.unsupported);
         return Err(Error::NotVerified { failed, unsupported }.into());
+    }
+    Ok(())
+}
+
+fn times(steps: &[StepTime], context: &Context) -> Result<(), Failure> {
+    for StepTime { step, loss, elapsed } in steps {
+        let seconds = elapsed.as_secs_f64();
+        if context.output.json {
+            let event = json!({"event": "step", "step": step, "loss": loss, "seconds": seconds});
+            context.output.event(&event)?;
+        } else {
+            context.output.line(&format!("step {step}: loss {loss:.6}, {seconds:.3} s"))?;
+        }
     }
     Ok(())
 }
