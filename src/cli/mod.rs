@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgMatches, ColorChoice, CommandFactory, FromArgMatches};
 
 use self::args::{Cli, Command, Global};
@@ -50,6 +51,12 @@ impl Context {
     /// Threads of the computation: as asked for, else one a core.
     pub(crate) fn threads(&self) -> usize {
         self.global.threads.map_or_else(machine::cores, usize::from)
+    }
+
+    /// Whether a flag was typed, as against left at its default.
+    pub(crate) fn was_typed(&self, flag: &str) -> bool {
+        let known = matches!(self.typed.try_contains_id(flag), Ok(true));
+        known && self.typed.value_source(flag) == Some(ValueSource::CommandLine)
     }
 
     /// The command line as a shell takes it.

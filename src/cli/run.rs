@@ -13,6 +13,7 @@ use super::signals::Stop;
 use super::{Context, ask, environment, machine, plan, signals, text};
 use crate::analysis::collect::layer_study;
 use crate::error::{Category, Failure};
+use crate::hub::DEMO;
 use crate::report;
 use crate::runs::{Condition, Store};
 use crate::sweep::cost::{self, Estimate, Fit, Rate};
@@ -29,7 +30,7 @@ const LONG: f64 = 2.0 * 3600.0;
 /// A study that is ready to run.
 pub(crate) struct Job<'a> {
     context: &'a Context,
-    args: &'a EngineArgs,
+    args: EngineArgs,
     stop: Arc<Stop>,
     store: Store,
     folder: PathBuf,
@@ -45,11 +46,16 @@ impl<'a> Job<'a> {
     pub(crate) fn prepare(
         study: Study,
         name: &str,
-        args: &'a EngineArgs,
+        args: &EngineArgs,
         context: &'a Context,
         stop: Arc<Stop>,
     ) -> Result<Self, Failure> {
         check(args)?;
+        let mut args = args.clone();
+        if study.slm == DEMO && !context.was_typed("jobs") {
+            // models so small leave a second core idle
+            args.jobs = context.threads();
+        }
         let study = study.check()?;
         // a slip in a task's name is told before any model is looked up
         for task in std::iter::once(&study.task).chain(&study.eval) {
@@ -68,10 +74,10 @@ impl<'a> Job<'a> {
         })?;
         Ok(Self {
             context,
-            args,
             stop,
             store: Store::at(&args.out),
             folder: args.out.join(name),
+            args,
             name: name.to_owned(),
             prepared,
         })

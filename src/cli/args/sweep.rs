@@ -76,7 +76,7 @@ pub(crate) struct EngineArgs {
     /// Directory of all outputs: runs, and one directory a study
     #[arg(long, value_name = "DIR", default_value = "outputs", help_heading = RUNNING)]
     pub(crate) out: PathBuf,
-    /// Cells that train at the same time, each in a process of its own
+    /// Cells that train at the same time, each in a process of its own; one a core with the demo
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = RUNNING)]
     pub(crate) jobs: usize,
     /// Remove a fetched layer as soon as no cell needs it [default: off]
