@@ -256,9 +256,9 @@ pub(super) fn probe_spec(
     ProbeSpec {
         encoder: trains.then(|| slm.model.clone()),
         hidden_size: slm.model.spec.hidden_size,
-        pooling: convert::pooling(plan.inputs.pooling),
+        pooling: plan.inputs.pooling,
         plug: convert::plug(&plan.study, cell.condition, plan.inputs.llm.hidden_size),
-        mode: convert::mode(&plan.study),
+        mode: plan.study.plug,
         head: HeadSpec::Classifier { classes, dropout: config.head_dropout as f32 },
     }
 }
@@ -286,7 +286,7 @@ fn first_values(
 /// The length that every text is filled up to, where padding takes part in the result.
 pub(super) fn padding(plan: &Plan, tokenizer: &Encoder) -> Result<Option<Padding>, Failure> {
     let takes_part =
-        plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::MaskMode::AsPublished;
+        plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::Mask::AsPublished;
     Ok(match takes_part {
         true => Some(Padding { length: tokenizer.options().max_length, id: tokenizer.pad_id()? }),
         false => None,

@@ -1,9 +1,7 @@
 //! Plans: which cells there are, and what their ids depend on.
 
 use pifi_probe::runs::{Condition, Control};
-use pifi_probe::sweep::{
-    Cell, Error, MaskMode, Order, Plan, PlugMode, Save, Seeds, Study, TrainMode, canonical,
-};
+use pifi_probe::sweep::{Cell, Error, Mask, Order, Plan, PlugMode, Save, Seeds, Study, TrainMode, canonical};
 
 use crate::fixture::{inputs, plan, study};
 
@@ -72,7 +70,7 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
     let mut sequence = study();
     sequence.plug = PlugMode::Sequence;
     let mut causal = sequence.clone();
-    causal.mask = MaskMode::Causal;
+    causal.mask = Mask::Causal;
     let shared = |a: &[String], b: &[String]| a.iter().filter(|id| b.contains(id)).count();
     // base and mappers, which attend to nothing, under two seeds
     assert_eq!(shared(&all(sequence), &all(causal)), 4);

@@ -63,12 +63,12 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::runs::words::UnknownWord;
+            type Err = $crate::words::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::runs::words::UnknownWord {
+                    _ => Err($crate::words::UnknownWord {
                         what: $what,
                         typed: text.into(),
                         expected: vec![$($word,)+],
@@ -97,18 +97,25 @@ pub(crate) use words;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::Control;
+
+    words! {
+        /// A set to test with.
+        Fruit, "fruit" {
+            /// One.
+            Apple = "apple",
+            /// Two words, one spelling.
+            StarFruit = "star-fruit",
+        }
+    }
 
     #[test]
     fn a_word_reads_back_and_a_stranger_is_named_with_the_set() {
-        for control in Control::ALL {
-            assert_eq!(control.name().parse(), Ok(*control));
+        for fruit in Fruit::ALL {
+            assert_eq!(fruit.name().parse(), Ok(*fruit));
+            assert_eq!(serde_json::to_value(fruit).expect("a word"), fruit.name());
         }
-        let unknown = "mapper".parse::<Control>().expect_err("no such control");
-        assert_eq!(
-            unknown.to_string(),
-            "unknown control `mapper`: expected `base`, `mappers`, `random`, `mlp` or `shuffled`"
-        );
-        assert_eq!(unknown.hint().as_deref(), Some("did you mean `mappers`?"));
+        let unknown = "star-frut".parse::<Fruit>().expect_err("no such fruit");
+        assert_eq!(unknown.to_string(), "unknown fruit `star-frut`: expected `apple` or `star-fruit`");
+        assert_eq!(unknown.hint().as_deref(), Some("did you mean `star-fruit`?"));
     }
 }
