@@ -60,8 +60,10 @@ pub enum Error {
 impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Drawing { .. } => None,
-            Self::Write { .. } => Some("is the folder writable and the disk not full?".to_owned()),
+            // the drawing library writes the file itself, and keeps the system's words
+            Self::Drawing { .. } | Self::Write { .. } => {
+                Some("is the folder writable and the disk not full?".to_owned())
+            }
         }
     }
 }
