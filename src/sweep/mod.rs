@@ -13,6 +13,7 @@ pub mod event;
 mod features;
 pub mod inputs;
 pub mod journal;
+mod kept;
 pub mod layers;
 pub mod local;
 mod order;

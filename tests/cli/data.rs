@@ -174,7 +174,7 @@ const ROWS: &[Row] = &[
         "a task file without its data",
         |world| task_file(world, "source = { files = { train = 'none.csv' } }\n"),
         FILE,
-        1,
+        2,
         &["none.csv"],
     ),
     changed(

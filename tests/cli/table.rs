@@ -76,7 +76,7 @@ pub(crate) fn judge(ended: &Ended, code: i32, says: &[&str]) -> Vec<String> {
     if !["hint:", "--help", "tip:"].iter().any(|advice| ended.err.contains(advice)) {
         wrong.push("gives no hint".to_owned());
     }
-    if ended.err.matches("error:").count() != 1 {
+    if ended.err.lines().filter(|line| line.starts_with("error:")).count() != 1 {
         wrong.push("does not have exactly one error".to_owned());
     }
     wrong
