@@ -2,14 +2,13 @@
 //! errors that name field and value, bounds that keep later arithmetic and allocations sane, and
 //! the names of activations.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::models::error::Error;
 use crate::models::spec::{Activation, Norm, NormKind, Window};
 
-/// Fields of a configuration in which a wrong one is looked for; the longest published ones have 120.
-const MOST_FIELDS: usize = 1000;
 /// More than ten times the deepest published model.
 const MOST_LAYERS: usize = 1000;
 /// Of the residual stream and the embeddings: 64 times the widest published model.
@@ -79,19 +78,17 @@ impl Family {
         T::deserialize(config).map_err(|error| self.locate::<T>(config, &error.to_string()))
     }
 
-    /// Serde does not say which field a value of the wrong type stands in: the one without whose
-    /// value there is another complaint, or none.
+    /// Serde does not say which field a value of the wrong type stands in: the one that gives the
+    /// same complaint alone, or alone among the sizes that many families flatten into their own.
     fn locate<T: DeserializeOwned>(self, config: &Value, complaint: &str) -> Error {
         if let Some((_, rest)) = complaint.split_once("missing field `") {
             let field = rest.split('`').next().unwrap_or(rest).to_owned();
             return Error::MissingField { family: self.0, field };
         }
-        let mut tried = config.clone();
-        let culprit = config.as_object().into_iter().flatten().take(MOST_FIELDS).find(|(key, value)| {
-            tried[key.as_str()] = Value::Null;
-            let same = T::deserialize(&tried).is_err_and(|error| error.to_string() == complaint);
-            tried[key.as_str()] = (*value).clone();
-            !same
+        let culprit = config.as_object().into_iter().flatten().find(|(key, value)| {
+            let alone = Value::Object(Map::from_iter([((*key).clone(), (*value).clone())]));
+            let same = |found: Option<serde_json::Error>| found.is_some_and(|it| it.to_string() == complaint);
+            same(T::deserialize(&alone).err()) || same(StandardSizes::deserialize(&alone).err())
         });
         let expected = match complaint.rsplit_once("expected ") {
             Some((_, "usize" | "u64" | "u32" | "i64")) => "a whole number",
