@@ -97,25 +97,19 @@ pub(crate) use words;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    words! {
-        /// A set to test with.
-        Fruit, "fruit" {
-            /// One.
-            Apple = "apple",
-            /// Two words, one spelling.
-            StarFruit = "star-fruit",
-        }
-    }
+    use crate::runs::Control;
 
     #[test]
     fn a_word_reads_back_and_a_stranger_is_named_with_the_set() {
-        for fruit in Fruit::ALL {
-            assert_eq!(fruit.name().parse(), Ok(*fruit));
-            assert_eq!(serde_json::to_value(fruit).expect("a word"), fruit.name());
+        for control in Control::ALL {
+            assert_eq!(control.name().parse(), Ok(*control));
+            assert_eq!(serde_json::to_value(control).expect("a word"), control.name());
         }
-        let unknown = "star-frut".parse::<Fruit>().expect_err("no such fruit");
-        assert_eq!(unknown.to_string(), "unknown fruit `star-frut`: expected `apple` or `star-fruit`");
-        assert_eq!(unknown.hint().as_deref(), Some("did you mean `star-fruit`?"));
+        let unknown = "mapper".parse::<Control>().expect_err("no such control");
+        assert_eq!(
+            unknown.to_string(),
+            "unknown control `mapper`: expected `base`, `mappers`, `random`, `mlp` or `shuffled`"
+        );
+        assert_eq!(unknown.hint().as_deref(), Some("did you mean `mappers`?"));
     }
 }
