@@ -3,7 +3,7 @@
 //! frozen decoder layer of an LLM between a small model's encoder and its head; this library takes
 //! every layer out of an LLM, plugs each in turn, fine-tunes, evaluates and compares.
 //!
-//! Modules stand on floors and import downwards only: `error`, `seed`, `device` · `hub`, `nn` ·
+//! Modules stand on floors and import downwards only: `error`, `seed`, `words`, `device` · `hub`, `nn` ·
 //! `models`, `data` · `train` · `runs` · `sweep`, `verify` · `analysis` · `report` · `cli`.
 //!
 //! Letters in shapes: K members, B batch, T tokens, R packed rows, D width of the small model,
@@ -24,3 +24,4 @@ pub mod seed;
 pub mod sweep;
 pub mod train;
 pub mod verify;
+pub mod words;

@@ -121,6 +121,12 @@ impl Diagnose for Error {
             Self::SecondTask(_) => {
                 "name the task to train on once; further tasks to evaluate on go to `--eval`".into()
             }
+            Self::Flag { .. } => "`--help` lists every flag with its default".into(),
+            Self::StudyName(_) => {
+                "for example `--study llama3-sst2`; it becomes a directory below `--out`".into()
+            }
+            Self::Unreadable { .. } => "check the path; it counts from the current folder".into(),
+            Self::NoCell(_) => "name one of the layers and controls that `--dry-run` lists".into(),
             Self::NoLlm => "try `pifi-probe layers --llm demo`, which needs no network".into(),
             Self::CellsFailed { .. } => {
                 "`pifi-probe runs list` gives the reasons; the same command tries the failed cells again"

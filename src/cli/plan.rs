@@ -121,7 +121,7 @@ fn plug(plan: &Plan) -> String {
         TrainMode::Full => "everything but the layer trains",
         TrainMode::Plug => "a screen: the encoder is frozen, mappers and head train",
     };
-    let defects: Vec<&str> = study.as_published.0.iter().map(|defect| defect.name()).collect();
+    let defects: Vec<&str> = study.as_published.named().iter().map(|defect| defect.name()).collect();
     let defects =
         if defects.is_empty() { String::new() } else { format!("; as published: {}", defects.join(", ")) };
     format!("{}, {} pooling, {trained}{defects}", study.plug, plan.inputs.pooling)

@@ -132,7 +132,9 @@ fn from_files(
         })?;
         rows.push((split, read_split(spec, split, paths, notes)?));
     }
-    let labels = Labels::of(spec, rows.iter().flat_map(|(_, rows)| rows))?;
+    // a class that no training row has cannot be learnt: its rows are named rather than scored
+    let trains = |split: &str| spec.splits.as_ref().is_none_or(|splits| splits.train.from == split);
+    let labels = Labels::of(spec, rows.iter().filter(|(split, _)| trains(split)).flat_map(|(_, rows)| rows))?;
     let mut sources = Sources::new();
     for (split, rows) in rows {
         let total = rows.len();

@@ -301,7 +301,21 @@ impl Diagnose for Error {
             Self::MaxLength { .. } => "raise `--max-length`".to_owned(),
             Self::NoPadToken => "pack batches without padding, or add `pad_token` to tokenizer_config.json".to_owned(),
             Self::Malformed { .. } => "the file may be truncated; fetch or write it again".to_owned(),
-            _ => return None,
+            Self::Empty { .. } => {
+                "write at least one row, in csv and tsv files below a line with the columns' names".to_owned()
+            }
+            Self::WrongType { .. } => "correct the value, or remove the row".to_owned(),
+            Self::EmptySplit { .. } => {
+                "add rows, or say with `splits` in a `.toml` file where this one comes from".to_owned()
+            }
+            Self::MissingSplit { .. } => {
+                "name the file after the split, or list files and `splits` in a `.toml` file".to_owned()
+            }
+            Self::Tokenizer { .. } => {
+                "fetch the file again: it is the one that fast tokenizers of transformers write".to_owned()
+            }
+            Self::TooLarge { .. } => "take a part of the rows".to_owned(),
+            Self::Io { .. } => "is it a file that you may read?".to_owned(),
         })
     }
 
@@ -311,6 +325,7 @@ impl Diagnose for Error {
             | Self::TaskArgument { .. }
             | Self::TaskFile { .. }
             | Self::TaskField { .. }
+            | Self::NotFound { .. }
             | Self::MaxLength { .. } => Category::Usage,
             _ => Category::Failure,
         }

@@ -29,8 +29,8 @@ pub(super) struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    /// The classes that the task names; without names, the values found, numbers by size and before
-    /// words, words by alphabet.
+    /// The classes that the task names; without names, the values found in these rows, numbers by
+    /// size and before words, words by alphabet.
     pub(super) fn of<'r>(spec: &'a TaskSpec, rows: impl Iterator<Item = &'r Row>) -> Result<Self, Error> {
         if !spec.labels.is_empty() {
             return Ok(Self { names: spec.labels.clone(), spec });

@@ -53,9 +53,14 @@ pub(super) fn spec(name: &str, path: &Path) -> Result<TaskSpec, Error> {
         Some(known) => TaskSpec { lenient_columns: true, ..known.clone() },
         None => blank(name),
     };
-    let (splits, note) = match known.and_then(|known| known.splits.as_ref()) {
-        Some(published) if !is_complete(&files) => published_splits(name, published, &files)?,
-        _ => splits(name, files.keys().map(String::as_str))?,
+    let rules = known.into_iter().flat_map(|known| known.splits.iter().chain(&known.published_splits));
+    let of_catalogue = match is_complete(&files) {
+        true => None,
+        false => rules.into_iter().find_map(|rules| catalogue_splits(rules, &files)),
+    };
+    let (splits, note) = match of_catalogue {
+        Some((splits, note)) => (splits, Some(note)),
+        None => splits(name, files.keys().map(String::as_str))?,
     };
     spec.notes.extend(note);
     if let Some(known) = known {
@@ -82,6 +87,7 @@ fn blank(name: &str) -> TaskSpec {
         strip_html: false,
         squeeze_whitespace: false,
         splits: None,
+        published_splits: None,
         language: None,
         licence: None,
         caveats: Vec::new(),
@@ -132,33 +138,24 @@ fn is_complete(files: &SplitFiles) -> bool {
     ["train", "validation", "test"].iter().all(|split| files.contains_key(*split))
 }
 
-/// The published splits where the files allow them; a file with the published test's suffix
-/// (`test_mismatched` for `validation_mismatched`) stands in for it.
-fn published_splits(
-    name: &str,
-    published: &Splits,
-    files: &SplitFiles,
-) -> Result<(Splits, Option<String>), Error> {
-    let mut rules = published.clone();
-    if let Some((_, suffix)) = published.test.from.rsplit_once('_') {
+/// Splits of the catalogue where the files allow them, with what to say about them; a file with the
+/// test's suffix (`test_mismatched` for `validation_mismatched`) stands in for it.
+pub(super) fn catalogue_splits(known: &Splits, files: &SplitFiles) -> Option<(Splits, String)> {
+    let mut rules = known.clone();
+    if let Some((_, suffix)) = known.test.from.rsplit_once('_') {
         let stand_in = format!("test_{suffix}");
-        if !files.contains_key(&published.test.from) && files.contains_key(&stand_in) {
-            if files.contains_key(VALIDATION[0]) {
+        if !files.contains_key(&known.test.from) && files.contains_key(&stand_in) {
+            if known.validation.from != "train" && files.contains_key(VALIDATION[0]) {
                 let note = format!("test is `{stand_in}`, train and validation are files of their own");
                 let test = SplitRule::all(&stand_in);
                 let own = |split| SplitRule::all(split);
-                return Ok((
-                    Splits { train: own("train"), validation: own(VALIDATION[0]), test },
-                    Some(note),
-                ));
+                return Some((Splits { train: own("train"), validation: own(VALIDATION[0]), test }, note));
             }
             rules.test = SplitRule::all(&stand_in);
         }
     }
-    if rules.named().iter().all(|(_, rule)| files.contains_key(&rule.from)) {
-        return Ok((rules, Some("splits as in the catalogue".to_owned())));
-    }
-    splits(name, files.keys().map(String::as_str))
+    let possible = rules.named().iter().all(|(_, rule)| files.contains_key(&rule.from));
+    possible.then(|| (rules, "splits as in the catalogue".to_owned()))
 }
 
 /// Splits out of the files that there are; what is missing is cut from the shuffled training rows.

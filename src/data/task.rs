@@ -57,6 +57,9 @@ pub struct TaskSpec {
     /// How the three splits come about; after the files' names when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub splits: Option<Splits>,
+    /// The splits of the published code, where they are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_splits: Option<Splits>,
     /// Language of the texts, as a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -259,6 +262,39 @@ fn from_file(name: Option<&str>, path: &Path) -> Result<TaskSpec, Error> {
 }
 
 impl TaskSpec {
+    /// The task with the splits of the published code in the place of its own, and a note that says
+    /// what this changed. The definition no longer has two sets of splits then.
+    #[must_use]
+    pub fn with_published_splits(mut self) -> Self {
+        let published = self.published_splits.take();
+        let possible = match (&published, &self.source) {
+            (Some(splits), Source::Files(files)) => local::catalogue_splits(splits, files).map(|it| it.0),
+            (Some(splits), Source::Hub(_) | Source::Embedded(_)) => Some(splits.clone()),
+            (None, _) => None,
+        };
+        let known = find(&self.name).is_ok();
+        self.notes.push(match (&possible, &published) {
+            (Some(splits), _) => format!(
+                "splits as published: validation from `{}`, test from `{}`",
+                splits.validation.from, splits.test.from
+            ),
+            (None, Some(splits)) => format!(
+                "the published splits need files of `{}` and `{}`: the files' own splits stay",
+                splits.validation.from, splits.test.from
+            ),
+            (None, None) if known => "its splits are the published ones anyway".to_owned(),
+            (None, None) => "no published splits are known for it: its own stay".to_owned(),
+        });
+        self.splits = possible.or(self.splits);
+        self
+    }
+
+    /// The definition with the splits that are read, and without others that are not.
+    #[must_use]
+    pub fn with_default_splits(self) -> Self {
+        Self { published_splits: None, ..self }
+    }
+
     /// The splits of the source that the task reads, in the order train, validation, test.
     pub fn source_splits(&self) -> Vec<&str> {
         let mut needed = Vec::new();
@@ -293,7 +329,9 @@ impl TaskSpec {
         let Some(splits) = &self.splits else {
             return wrong("`splits` is absent, expected train, validation and test".to_owned());
         };
-        for (name, rule) in splits.named() {
+        for (name, rule) in
+            splits.named().into_iter().chain(self.published_splits.iter().flat_map(Splits::named))
+        {
             let options = [rule.shuffled.is_some(), rule.last.is_some(), rule.all_but_last.is_some()];
             if options.into_iter().filter(|given| *given).count() > 1 {
                 return wrong(format!(
@@ -395,10 +433,24 @@ mod tests {
         let splits = cola.splits.clone().unwrap();
         assert_eq!(splits.validation, SplitRule::shuffled("train", 0.0, 0.2));
         assert_eq!(splits.test, SplitRule::all("validation"));
-        let mnli = find("MNLI").unwrap().splits.clone().unwrap();
-        assert_eq!(mnli.validation.last, Some(9832));
-        assert_eq!(mnli.train.all_but_last, Some(9832));
-        assert_eq!(mnli.test.from, "validation_mismatched");
+    }
+
+    /// Reference table of published splits: MNLI holds out the last 9,832 training rows although
+    /// GLUE has a validation split.
+    #[test]
+    fn published_splits_replace_those_that_differ_and_only_those() {
+        let mnli = find("MNLI").unwrap();
+        assert_eq!(mnli.source_splits(), ["train", "validation_matched", "validation_mismatched"]);
+        let published = mnli.clone().with_published_splits();
+        assert_eq!(published.source_splits(), ["train", "validation_mismatched"]);
+        let splits = published.splits.unwrap();
+        assert_eq!((splits.validation.last, splits.train.all_but_last), (Some(9832), Some(9832)));
+        assert!(published.notes[0].contains("as published"), "{:?}", published.notes);
+        for same in ["cola", "imdb", "sst2"] {
+            let published = find(same).unwrap().clone().with_published_splits();
+            assert_eq!(published.splits, find(same).unwrap().splits);
+            assert!(published.notes[0].contains("published ones anyway"), "{:?}", published.notes);
+        }
     }
 
     #[test]

@@ -401,6 +401,22 @@ impl Diagnose for Error {
             Self::Unwritable(_) => {
                 "point PIFI_PROBE_CACHE and HF_HOME to a directory that can be written".to_owned()
             }
+            Self::NoFile { .. } => {
+                "a model of transformers has `config.json`, `model.safetensors` and, as the small model, \
+                 `tokenizer.json`: copy the missing file from where the model was published"
+                    .to_owned()
+            }
+            Self::Json { .. } => {
+                "the file is damaged or of another format; copy it again from where the model was published"
+                    .to_owned()
+            }
+            Self::Io { cause, .. } if cause.kind() == std::io::ErrorKind::FileTooLarge => {
+                "a limit on the size of files is in the way: see `ulimit -f`".to_owned()
+            }
+            Self::Io { doing, .. } if *doing != READING => {
+                "is this a place that you may write to? PIFI_PROBE_CACHE and HF_HOME say where caches are"
+                    .to_owned()
+            }
             _ => return None,
         })
     }

@@ -197,14 +197,17 @@ impl Diagnose for Error {
             Self::LayerList { .. } => {
                 Some("write `all`, `every:4`, or a list such as `0,8,16-31,-1`".to_owned())
             }
-            Self::UnsupportedFamily { .. }
-            | Self::MissingField { .. }
-            | Self::BadField { .. }
-            | Self::UnsupportedOption { .. }
-            | Self::TensorDtype { .. }
-            | Self::MissingRole { .. }
-            | Self::UnequalMembers { .. }
-            | Self::WrongInput { .. } => None,
+            Self::UnsupportedFamily { .. } => {
+                Some("take a model of one of these families: any other would be computed wrongly".to_owned())
+            }
+            Self::MissingField { .. } | Self::BadField { .. } => {
+                Some("is this the `config.json` that was published with the checkpoint?".to_owned())
+            }
+            Self::UnsupportedOption { .. } => {
+                Some("take a checkpoint without it: leaving it out would compute something else".to_owned())
+            }
+            Self::TensorDtype { .. } => Some("convert the checkpoint to f32, f16 or bf16".to_owned()),
+            Self::MissingRole { .. } | Self::UnequalMembers { .. } | Self::WrongInput { .. } => None,
         }
     }
 

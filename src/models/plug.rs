@@ -7,27 +7,28 @@ use crate::models::input::Pass;
 use crate::models::parts::{Into, Linear, Size};
 use crate::models::weights::Registry;
 use crate::nn::{Arena, Buffer, Rows, activation};
+use crate::words::words;
 
-/// Which rows pass through the plug.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PlugMode {
-    /// One pooled row an example, as published for classification.
-    Pooled,
-    /// All rows, then pooling or a span head.
-    Sequence,
+words! {
+    /// Which rows pass through the plug.
+    PlugMode, "plug" {
+        /// One pooled row an example, as published for classification.
+        Pooled = "pooled",
+        /// All rows, then pooling or a span head.
+        Sequence = "sequence",
+    }
 }
 
-/// Which rows a frozen layer's rows attend to in sequence mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mask {
-    /// All real rows of the text.
-    Bidirectional,
-    /// Themselves and earlier ones.
-    Causal,
-    /// All rows, padding included.
-    AsPublished,
+words! {
+    /// Which rows a frozen layer's rows attend to in sequence mode.
+    Mask, "mask" {
+        /// All real rows of the text.
+        Bidirectional = "bidirectional",
+        /// Themselves and earlier ones.
+        Causal = "causal",
+        /// All rows, padding included.
+        AsPublished = "as-published",
+    }
 }
 
 /// What stands between encoder and head.

@@ -2,20 +2,21 @@
 
 use crate::models::block::Selection;
 use crate::nn::{Buffer, Rows, pooling};
+use crate::words::words;
 
-/// Which row, or mean of rows, stands for a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pooling {
-    /// The first token.
-    Cls,
-    /// The mean of the real tokens.
-    Mean,
-    /// The mean of all positions of a padded batch, padding included, as published under the name
-    /// `average_pooling_with_padding`.
-    MeanPad,
-    /// The last real token.
-    Last,
+words! {
+    /// Which row, or mean of rows, stands for a text.
+    Pooling, "pooling" {
+        /// The first token.
+        Cls = "cls",
+        /// The mean of the real tokens.
+        Mean = "mean",
+        /// The mean of all positions of a padded batch, padding included, as published under the name
+        /// `average_pooling_with_padding`.
+        MeanPad = "mean_pad",
+        /// The last real token.
+        Last = "last",
+    }
 }
 
 impl Pooling {

@@ -30,19 +30,21 @@ pub(super) fn verdict(answer: &LayerAnswer) -> Verdict {
 pub(super) fn first_sentence(answer: &LayerAnswer, synthetic: bool) -> String {
     let tied = tied(answer);
     let chosen = chosen(answer);
+    // the last layer's name ends in a comma of its own
+    let named = chosen.trim_end_matches(',');
     let numbers = numbers(answer);
     let set = set_name(answer);
     let (llm, slm, task) = (&answer.llm, &answer.slm, &answer.task);
     let mut sentence = match verdict(answer) {
         Verdict::Helps => format!("{tied}; {chosen} was chosen on validation and has on {set} {numbers}"),
         Verdict::Undecided => {
-            let none = if answer.tied.len() == 1 { "it" } else { "none" };
+            let none = if answer.tied.len() == 1 { "it is not" } else { "none is" };
             format!(
-                "{tied}, and {none} is shown to beat no plug: {chosen}, chosen on validation, has on {set} {numbers}"
+                "{tied}, and {none} shown to beat no plug: {named}, chosen on validation, has on {set} {numbers}"
             )
         }
         Verdict::Hurts => format!(
-            "Plugging a layer of {llm} into {slm} hurts on {task}: {chosen}, the best on validation, has on {set} \
+            "Plugging a layer of {llm} into {slm} hurts on {task}: {named}, the best on validation, has on {set} \
              {numbers}"
         ),
         Verdict::Unknown => {

@@ -59,7 +59,7 @@ fn manifest(plan: &Plan) -> Vec<(String, String)> {
         ));
     }
     let seeds: Vec<String> = study.seeds.list().iter().map(|seed| seed.0.to_string()).collect();
-    let published: Vec<String> = study.as_published.0.iter().map(ToString::to_string).collect();
+    let published: Vec<String> = study.as_published.named().iter().map(ToString::to_string).collect();
     rows.extend([
         ("plug", format!("{}, mask {}, window {}", study.plug, study.mask, study.window)),
         ("trained", format!("{}, pooling {}", study.train, inputs.pooling)),

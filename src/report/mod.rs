@@ -60,8 +60,10 @@ pub enum Error {
 impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Drawing { .. } => None,
-            Self::Write { .. } => Some("is the folder writable and the disk not full?".to_owned()),
+            // the drawing library writes the file itself, and keeps the system's words
+            Self::Drawing { .. } | Self::Write { .. } => {
+                Some("is the folder writable and the disk not full?".to_owned())
+            }
         }
     }
 }
@@ -117,7 +119,22 @@ fn put(dir: &Path, name: &str, write: impl FnOnce(&Path) -> Result<(), Error>) -
         // what is half written helps nobody; that it cannot be removed changes nothing
         let _ = std::fs::remove_file(&partial);
     }
-    renamed.map(|()| path)
+    match renamed {
+        Ok(()) => Ok(path),
+        Err(Error::Drawing { reason }) => Err(match system_error(&reason) {
+            Some(source) => Error::Write { path, source },
+            None => Error::Drawing { reason },
+        }),
+        Err(other) => Err(other),
+    }
+}
+
+/// The drawing library writes the file itself and wraps the system's refusal into several errors of
+/// its own, none of which gives it back; their words end in its number.
+fn system_error(reason: &str) -> Option<std::io::Error> {
+    let (_, rest) = reason.rsplit_once("(os error ")?;
+    let code: i32 = rest.split(')').next()?.parse().ok()?;
+    Some(std::io::Error::from_raw_os_error(code))
 }
 
 fn write_text(path: &Path, text: &str) -> Result<(), Error> {

@@ -103,7 +103,10 @@ impl Error {
         let path = path.to_path_buf();
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull { path },
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory
+            ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
                 if doing != "read" =>
             {
                 Self::Unwritable { path, reason: source.to_string() }
@@ -135,6 +138,9 @@ impl Diagnose for Error {
             Self::Newer { .. } => "update pifi-probe".into(),
             Self::UnknownRun { .. } => "`pifi-probe runs list` shows the ids".into(),
             Self::AmbiguousRun { .. } => "give more characters of the id".into(),
+            Self::Io { source, .. } if source.kind() == ErrorKind::FileTooLarge => {
+                "a limit on the size of files is in the way: see `ulimit -f`".into()
+            }
             Self::Io { .. }
             | Self::Malformed { .. }
             | Self::BadId(_)

@@ -14,7 +14,6 @@ mod render;
 pub mod store;
 pub mod table;
 pub mod view;
-pub mod words;
 
 pub use checkpoint::{Checkpoints, Restored};
 pub use error::Error;

@@ -35,7 +35,7 @@ use polars::prelude::{
 };
 
 use super::Error;
-use super::words::words;
+use crate::words::words;
 
 /// Version of both tables.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::words::words;
 use crate::seed::Seed;
+use crate::words::words;
 
 /// Version of `run.json` that this program writes; it reads this one and older ones.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -360,21 +360,16 @@ fn write_parts(folder: &Path, run: &FinishedRun<'_>) -> Result<(), Error> {
     let mut predictions = parquet::predictions_frame(run.predictions).map_err(misfit)?;
     for (table, frame) in [("history", &mut history), ("predictions", &mut predictions)] {
         let path = folder.join(format!("{table}.parquet"));
-        atomic::write_new(&path, |out| parquet::write(frame, table, out).map_err(as_io))?;
+        // in memory first, so that a full disk is the system's own error and not one about parquet
+        let mut bytes = Vec::new();
+        parquet::write(frame, table, &mut bytes).map_err(misfit)?;
+        atomic::write_new(&path, |out| out.write_all(&bytes))?;
     }
     if let Some(model) = run.model {
         atomic::write_new(&folder.join("model.safetensors"), |out| model(out))?;
     }
     atomic::write_new(&folder.join("run.json"), |out| write_json(out, run.record))?;
     atomic::sync_folder(folder)
-}
-
-/// Keeps the kind of an input or output error (a full disk) that polars has wrapped.
-fn as_io(error: polars::prelude::PolarsError) -> io::Error {
-    match error {
-        polars::prelude::PolarsError::IO { error, .. } => io::Error::new(error.kind(), error.to_string()),
-        other => io::Error::other(other.to_string()),
-    }
 }
 
 fn write_json(out: &mut impl Write, record: &RunRecord) -> io::Result<()> {

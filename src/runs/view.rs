@@ -6,7 +6,7 @@ use super::diff::{Difference, differences};
 use super::record::{Condition, Metrics, RunRecord, Status};
 use super::render::Grid;
 use super::table::{RunRow, RunTable};
-use super::words::{UnknownWord, words};
+use crate::words::{UnknownWord, words};
 
 words! {
     /// How tables are written.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::event::Summary;
 use super::features::Frozen;
 use super::inputs::{self, Opened};
+use super::kept::Kept;
 use super::outcome::{self, Finish};
 use super::plan::{Cell, Ending, Plan};
 use super::{Error, TrainMode, WorkerEvent, controls, convert};
@@ -97,7 +98,8 @@ pub fn work(
         .iter()
         .map(|task| inputs::dataset(task, &plan.study))
         .collect::<Result<Vec<_>, _>>()?;
-    let splits = Splits::encode(plan, &slm, &config, &home, &others)?;
+    let kept = Kept::within(&store.folder().join(".work").join("texts"));
+    let splits = Splits::encode(plan, &slm, &config, &home, &others, &kept)?;
     let mut layer_bytes = 0;
     let block = block(plan, &cells, settings, device, &mut layer_bytes)?;
     let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
@@ -256,9 +258,9 @@ pub(super) fn probe_spec(
     ProbeSpec {
         encoder: trains.then(|| slm.model.clone()),
         hidden_size: slm.model.spec.hidden_size,
-        pooling: convert::pooling(plan.inputs.pooling),
+        pooling: plan.inputs.pooling,
         plug: convert::plug(&plan.study, cell.condition, plan.inputs.llm.hidden_size),
-        mode: convert::mode(&plan.study),
+        mode: plan.study.plug,
         head: HeadSpec::Classifier { classes, dropout: config.head_dropout as f32 },
     }
 }
@@ -286,7 +288,7 @@ fn first_values(
 /// The length that every text is filled up to, where padding takes part in the result.
 pub(super) fn padding(plan: &Plan, tokenizer: &Encoder) -> Result<Option<Padding>, Failure> {
     let takes_part =
-        plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::MaskMode::AsPublished;
+        plan.inputs.pooling == super::Pooling::MeanPad || plan.study.mask == super::Mask::AsPublished;
     Ok(match takes_part {
         true => Some(Padding { length: tokenizer.options().max_length, id: tokenizer.pad_id()? }),
         false => None,
@@ -308,16 +310,17 @@ impl Splits {
         config: &Config,
         home: &Dataset,
         others: &[Dataset],
+        kept: &Kept,
     ) -> Result<Self, Failure> {
         let tokenizer = slm.tokenizer(config.max_length)?;
         let mut encoded = Vec::new();
         let mut overlaps = Vec::new();
-        for split in [&home.train, &home.validation] {
-            encoded.push(tokenizer.encode_split(&split.examples)?);
+        for (name, split) in [("train", &home.train), ("validation", &home.validation)] {
+            encoded.push(kept.tokens(slm, &tokenizer, (home, name), &split.examples)?);
         }
-        for test in std::iter::once(&home.test).chain(others.iter().map(|other| &other.test)) {
-            encoded.push(tokenizer.encode_split(&test.examples)?);
-            overlaps.push(outcome::overlap(&home.train.examples, &test.examples));
+        for dataset in std::iter::once(home).chain(others) {
+            encoded.push(kept.tokens(slm, &tokenizer, (dataset, "test"), &dataset.test.examples)?);
+            overlaps.push(kept.overlap(home, dataset));
         }
         let padding = padding(plan, &tokenizer)?;
         Ok(Self { encoded, padding, overlaps })

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::settings::{Oom, PlugMode, TrainMode};
 use super::{Error, Plan};
+use super::{Oom, PlugMode, TrainMode};
 use crate::runs::{Condition, Control};
 
 /// Sizes of the models of a study, in numbers of parameters unless named otherwise.

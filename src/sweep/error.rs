@@ -142,8 +142,17 @@ pub enum Error {
 impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Invalid(values) => values.iter().find_map(|value| value.hint).map(str::to_owned),
-            Self::StudyFile { meant, .. } => meant.as_ref().map(|key| format!("did you mean `{key}`?")),
+            Self::Invalid(values) => {
+                let hint = values.iter().find_map(|value| value.hint);
+                Some(
+                    hint.unwrap_or("`pifi-probe layers --help` lists every value with its default")
+                        .to_owned(),
+                )
+            }
+            Self::StudyFile { meant: Some(key), .. } => Some(format!("did you mean `{key}`?")),
+            Self::StudyFile { .. } => {
+                Some("`pifi-probe layers --llm demo --print-config` prints a whole study file".into())
+            }
             Self::DoesNotFit { smaller_fits: true, .. } => {
                 Some("`--oom shrink` takes fewer workers and smaller stacks until it fits".into())
             }

@@ -58,6 +58,19 @@ impl Opened {
         Ok(opened)
     }
 
+    /// Compares the shapes in the checkpoint's headers with what the configuration says: of these
+    /// layers and, if asked for, of what stands outside the layers.
+    ///
+    /// # Errors
+    /// Headers that cannot be had; the first tensor that differs.
+    pub fn check_shapes(&self, layers: &[usize], outside: bool) -> Result<(), Failure> {
+        let index = self.repository.tensor_index()?;
+        let shape = |name: &str| index.tensors.get(name).map(|entry| entry.shape.clone());
+        self.model
+            .check_shapes(&self.names, layers, outside, &shape)
+            .while_doing(|| format!("in `{}`", self.repository.describe()))
+    }
+
     /// How a plan names it.
     pub fn at(&self, typed: &str, name: &ModelName) -> ModelAt {
         let hub = match name {

@@ -13,6 +13,7 @@ pub mod event;
 mod features;
 pub mod inputs;
 pub mod journal;
+mod kept;
 pub mod layers;
 pub mod local;
 mod order;
@@ -34,9 +35,13 @@ pub use local::{Engine, Options, SweepOutcome};
 pub use order::Order;
 pub use plan::{Cell, Inputs, ModelAt, Plan, TaskAt};
 pub use provide::Provider;
-pub use settings::{
-    Defect, Defects, HyperParameters, Limits, MaskMode, Oom, Optimizer, PlugMode, Pooling, Save, Schedule,
-    Seeds, TrainMode, WindowMode,
-};
+pub use settings::{HyperParameters, Limits, Oom, Save, Seeds, TrainMode, WindowMode};
 pub use study::{CheckedStudy, Study};
 pub use worker::WorkerCommand;
+
+// words of a study whose meaning lies below
+pub use crate::models::plug::{Mask, PlugMode};
+pub use crate::models::pooling::Pooling;
+pub use crate::train::Optimizer;
+pub use crate::train::as_published::{AsPublished, Switches};
+pub use crate::train::schedule::Shape;

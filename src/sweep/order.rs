@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Cell;
 use crate::runs::Condition;
-use crate::runs::words::words;
+use crate::words::words;
 
 words! {
     /// Which loop is the outer one.

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::order::{Order, batches, spread};
-use super::settings::{Defect, PlugMode, Pooling};
-use super::{CheckedStudy, Error, Study, canonical};
+use super::{AsPublished, CheckedStudy, Error, PlugMode, Pooling, Study, canonical};
 use crate::runs::record::{
     Cost, DataAt, Provenance, RepositoryAt, RunRecord, RunResult, SCHEMA_VERSION as RECORD_VERSION, Status,
     Subject,
@@ -305,7 +304,7 @@ fn config(study: &Study, inputs: &Inputs, condition: Condition, layer: Option<us
     let base = condition == Condition::Control(Control::Base);
     let attends = layer.is_some() && study.plug == PlugMode::Sequence;
     // the mask stands by itself
-    let defects: Vec<Defect> = study.as_published.0.iter().copied().filter(|d| *d != Defect::Mask).collect();
+    let published = study.as_published.named().iter().filter(|switch| **switch != AsPublished::Mask);
     json!({
         "numerics": NUMERICS_VERSION,
         "condition": condition,
@@ -322,7 +321,7 @@ fn config(study: &Study, inputs: &Inputs, condition: Condition, layer: Option<us
         "seed": seed,
         "split_seed": study.split_seed,
         "hyper_parameters": study.hyper_parameters,
-        "as_published": defects,
+        "as_published": published.collect::<Vec<_>>(),
         "limits": study.limits,
         "device": inputs.device.split(':').next(),
         "threads": inputs.threads,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cost::{self, Estimate, LayerBytes, Rate, Sizes, Workload};
 use super::inputs::{self, Opened};
 use super::plan::{Inputs, Plan, TaskAt};
-use super::{CheckedStudy, Error, Pooling};
+use super::{AsPublished, CheckedStudy, Error, Pooling};
 use crate::data::{self, Dataset, Source, SplitFiles, TaskSpec};
 use crate::device::Choice;
 use crate::error::{Context, Failure};
@@ -69,6 +69,9 @@ pub fn prepare(
     let chosen = layers::parse_layers(&study.layers, depth).map_err(|error| error.of_model(&study.llm))?;
     slm.repository.checkpoint(watch)?;
     slm.tokenizer(study.hyper_parameters.max_length)?;
+    // a configuration of another checkpoint is told before anything trains
+    llm.check_shapes(&chosen, false)?;
+    slm.check_shapes(&(0..slm.model.spec.blocks.len()).collect::<Vec<_>>(), true)?;
 
     // 2. Data
     let (task, home) = task(&study.task, study, settings, watch)?;
@@ -155,7 +158,12 @@ fn task(
     settings: &Settings,
     watch: &mut Watch<'_>,
 ) -> Result<(TaskAt, Dataset), Failure> {
-    let spec = data::resolve(argument)?;
+    let mut spec = data::resolve(argument)?;
+    if study.as_published.has(AsPublished::TestSplits) {
+        spec = spec.with_published_splits();
+    }
+    // what a worker reads by, and what decides a cell's id, are the splits that are read
+    let spec = spec.with_default_splits();
     let files = match &spec.source {
         Source::Hub(source) => {
             let mut files = SplitFiles::new();

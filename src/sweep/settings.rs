@@ -1,34 +1,13 @@
 //! The values that a study can take.
 
-use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::runs::words::{UnknownWord, words};
 use crate::seed::Seed;
-
-words! {
-    /// What passes through the layer.
-    PlugMode, "plug" {
-        /// One pooled token, as published for classification.
-        Pooled = "pooled",
-        /// All tokens.
-        Sequence = "sequence",
-    }
-}
-
-words! {
-    /// What a token of a sequence plug sees.
-    MaskMode, "mask" {
-        /// Every real token.
-        Bidirectional = "bidirectional",
-        /// Itself and real tokens before it.
-        Causal = "causal",
-        /// Every token, padding included.
-        AsPublished = "as-published",
-    }
-}
+use crate::train::Optimizer;
+use crate::train::schedule::Shape;
+use crate::words::words;
 
 words! {
     /// What becomes of the layer's sliding window in a sequence plug.
@@ -47,40 +26,6 @@ words! {
         Full = "full",
         /// Mappers and head over cached features of the frozen encoder: a screen.
         Plug = "plug",
-    }
-}
-
-words! {
-    /// How a text becomes one vector.
-    Pooling, "pooling" {
-        /// The first token.
-        Cls = "cls",
-        /// The mean of the real tokens.
-        Mean = "mean",
-        /// The mean of all tokens, padding included, as published.
-        MeanPad = "mean_pad",
-        /// The last real token.
-        Last = "last",
-    }
-}
-
-words! {
-    /// The optimiser.
-    Optimizer, "optimizer" {
-        /// Adam; weight decay, if any, as part of the gradient.
-        Adam = "adam",
-        /// Adam with decoupled weight decay.
-        AdamW = "adamw",
-    }
-}
-
-words! {
-    /// The learning rate after warm-up.
-    Schedule, "schedule" {
-        /// Constant.
-        Constant = "constant",
-        /// Down to zero along a line.
-        Linear = "linear",
     }
 }
 
@@ -106,73 +51,6 @@ words! {
     }
 }
 
-words! {
-    /// A defect of the published code that changes numbers.
-    Defect, "defect" {
-        /// Metrics are means over batches.
-        Metrics = "metrics",
-        /// The last short training batch is dropped.
-        DropLast = "drop-last",
-        /// Padding is attended.
-        Mask = "mask",
-        /// The span loss runs over padding.
-        SpanPadding = "span-padding",
-        /// The generation loss runs over padding.
-        LossPadding = "loss-padding",
-        /// T5's output is not rescaled.
-        Rescale = "rescale",
-        /// Test splits as the published code cuts them.
-        TestSplits = "test-splits",
-    }
-}
-
-/// A set of defects to reproduce; `all` stands for every one.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<Defect>")]
-pub struct Defects(pub BTreeSet<Defect>);
-
-impl Defects {
-    /// Whether this one is to be reproduced.
-    pub fn has(&self, defect: Defect) -> bool {
-        self.0.contains(&defect)
-    }
-}
-
-impl TryFrom<Vec<String>> for Defects {
-    type Error = UnknownWord;
-
-    fn try_from(words: Vec<String>) -> Result<Self, UnknownWord> {
-        let mut set = BTreeSet::new();
-        for word in words {
-            match word.trim() {
-                "all" => set.extend(Defect::ALL),
-                "none" => {}
-                word => {
-                    set.insert(word.parse::<Defect>().map_err(|mut unknown| {
-                        unknown.expected.push("all");
-                        unknown
-                    })?);
-                }
-            }
-        }
-        Ok(Self(set))
-    }
-}
-
-impl From<Defects> for Vec<Defect> {
-    fn from(defects: Defects) -> Self {
-        defects.0.into_iter().collect()
-    }
-}
-
-impl FromStr for Defects {
-    type Err = UnknownWord;
-
-    fn from_str(list: &str) -> Result<Self, UnknownWord> {
-        list.split(',').map(str::to_owned).collect::<Vec<_>>().try_into()
-    }
-}
-
 /// How many seeds (they are 0, 1, ...), or which.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -194,15 +72,16 @@ impl Seeds {
 }
 
 impl FromStr for Seeds {
-    type Err = std::num::ParseIntError;
+    type Err = String;
 
     /// `3` is a count; `42,1004` and `7,` are lists.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| "expected how many seeds, such as `3`, or which, such as `42,1004`".to_owned();
         if !text.contains(',') {
-            return text.trim().parse().map(Self::Count);
+            return text.trim().parse().map(Self::Count).map_err(wrong);
         }
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-        parts.map(str::parse).collect::<Result<_, _>>().map(Self::List)
+        parts.map(str::parse).collect::<Result<_, _>>().map(Self::List).map_err(wrong)
     }
 }
 
@@ -234,7 +113,7 @@ pub struct HyperParameters {
     /// Share of all steps over which the learning rate rises from zero.
     pub warmup: f64,
     /// The learning rate after warm-up.
-    pub schedule: Schedule,
+    pub schedule: Shape,
     /// Share of the target that is spread over all classes.
     pub label_smoothing: f64,
     /// Largest norm of a member's gradient; 0 for no limit.
@@ -253,7 +132,7 @@ impl Default for HyperParameters {
             optimizer: Optimizer::Adam,
             weight_decay: 0.0,
             warmup: 0.0,
-            schedule: Schedule::Constant,
+            schedule: Shape::Constant,
             label_smoothing: 0.05,
             clip: 5.0,
             head_dropout: 0.2,
@@ -281,12 +160,5 @@ mod tests {
         assert_eq!("42, 1004".parse::<Seeds>().expect("parses").list(), [Seed(42), Seed(1004)]);
         assert_eq!("7,".parse::<Seeds>().expect("parses").list(), [Seed(7)]);
         assert!("x".parse::<Seeds>().is_err());
-    }
-
-    #[test]
-    fn all_stands_for_every_defect() {
-        assert_eq!("all".parse::<Defects>().expect("parses").0.len(), Defect::ALL.len());
-        assert!("mask,metrics".parse::<Defects>().expect("parses").has(Defect::Mask));
-        assert!("masks".parse::<Defects>().expect_err("unknown").to_string().contains("`all`"));
     }
 }

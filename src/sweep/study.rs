@@ -17,10 +17,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{
-    Defect, Defects, HyperParameters, Limits, MaskMode, PlugMode, Pooling, Save, Seeds, TrainMode, WindowMode,
-};
-use super::{Error, Invalid};
+use super::settings::{HyperParameters, Limits, Save, Seeds, TrainMode, WindowMode};
+use super::{AsPublished, Error, Invalid, Mask, PlugMode, Pooling, Switches};
 use crate::device::Choice;
 use crate::error::did_you_mean;
 use crate::runs::Control;
@@ -47,7 +45,7 @@ pub struct Study {
     /// What passes through the layer.
     pub plug: PlugMode,
     /// What a token of a sequence plug sees.
-    pub mask: MaskMode,
+    pub mask: Mask,
     /// What becomes of sliding windows in a sequence plug.
     pub window: WindowMode,
     /// What trains.
@@ -57,7 +55,7 @@ pub struct Study {
     /// How cells are trained.
     pub hyper_parameters: HyperParameters,
     /// Defects of the published code to reproduce.
-    pub as_published: Defects,
+    pub as_published: Switches,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
     /// Threads of a worker; all that the machine has, shared by the workers, unless given.
@@ -83,12 +81,12 @@ impl Default for Study {
             seeds: Seeds::Count(3),
             controls: vec![Control::Base, Control::Mappers, Control::Random],
             plug: PlugMode::Pooled,
-            mask: MaskMode::Bidirectional,
+            mask: Mask::Bidirectional,
             window: WindowMode::Ignore,
             train: TrainMode::Full,
             pooling: None,
             hyper_parameters: HyperParameters::default(),
-            as_published: Defects::default(),
+            as_published: Switches::default(),
             device: "auto".into(),
             threads: None,
             stack: 1,
@@ -135,7 +133,8 @@ impl Study {
     }
 
     /// Checks every value, and settles those that follow from others: the task itself is no
-    /// foreign one, controls stand once and in their order, the defect `mask` is a mask mode.
+    /// foreign one, controls stand once and in their order, `all` published behaviours are those
+    /// that apply, and the one called `mask` is a mask.
     ///
     /// # Errors
     /// [`Error::Invalid`] with all values that cannot be.
@@ -151,8 +150,10 @@ impl Study {
         self.eval.retain(|task| *task != home);
         self.controls.sort_unstable();
         self.controls.dedup();
-        if self.as_published.has(Defect::Mask) {
-            self.mask = MaskMode::AsPublished;
+        let plug = self.plug;
+        self.as_published = self.as_published.settle(|switch| without_effect(switch, plug).is_none());
+        if self.as_published.has(AsPublished::Mask) {
+            self.mask = Mask::AsPublished;
         }
         Ok(CheckedStudy(self))
     }
@@ -185,7 +186,7 @@ impl Study {
 
     fn check_modes(&self, invalid: &mut Vec<Invalid>) {
         let sequence = Some("a pooled plug sees one token: ask for `--plug sequence`");
-        if self.plug == PlugMode::Pooled && self.mask != MaskMode::Bidirectional {
+        if self.plug == PlugMode::Pooled && self.mask != Mask::Bidirectional {
             let (field, expected) =
                 ("mask", "`bidirectional` with plug `pooled`, where no mask has an effect");
             invalid.push(Invalid { field, value: self.mask.to_string(), expected, hint: sequence });
@@ -194,7 +195,13 @@ impl Study {
             let (field, expected) = ("window", "`ignore` with plug `pooled`, where no window has an effect");
             invalid.push(Invalid { field, value: self.window.to_string(), expected, hint: sequence });
         }
-        if self.as_published.has(Defect::Mask) && self.mask == MaskMode::Causal {
+        for switch in self.as_published.named() {
+            if let Some((expected, hint)) = without_effect(*switch, self.plug) {
+                let value = switch.to_string();
+                invalid.push(Invalid { field: "as_published", value, expected, hint: Some(hint) });
+            }
+        }
+        if self.as_published.has(AsPublished::Mask) && self.mask == Mask::Causal {
             let (field, expected) = ("mask", "`as-published`, as `as_published` asks for");
             invalid.push(Invalid { field, value: self.mask.to_string(), expected, hint: None });
         }
@@ -235,6 +242,9 @@ impl Study {
             "0 to below 1",
         );
 
+        let most = u32::try_from(hyper.epochs).is_ok();
+        number("hyper_parameters.epochs", hyper.epochs as f64, most, "at most 4294967295");
+
         let mut count = |field, value: Option<usize>, least: usize, expected| {
             if let Some(value) = value.filter(|value| *value < least) {
                 invalid.push(Invalid { field, value: value.to_string(), expected, hint: None });
@@ -248,6 +258,28 @@ impl Study {
         count("threads", self.threads, 1, "at least 1");
         count("limits.max_train_examples", self.limits.max_train_examples, 1, "at least 1");
         count("limits.max_eval_examples", self.limits.max_eval_examples, 1, "at least 1");
+    }
+}
+
+/// Why a published behaviour changes nothing in a study, and what to do about it. Asked for by name
+/// it is refused rather than ignored; `all` leaves it out.
+fn without_effect(switch: AsPublished, plug: PlugMode) -> Option<(&'static str, &'static str)> {
+    const ABSENT: &str = "leave it out; `all` takes the ones that apply";
+    match switch {
+        AsPublished::LossPadding | AsPublished::Rescale => Some((
+            "one that applies: this one belongs to encoder-decoder models (T5, BART), which this version does \
+             not train",
+            ABSENT,
+        )),
+        AsPublished::SpanPadding => Some((
+            "one that applies: this one belongs to tasks that mark a span, which this version does not train",
+            ABSENT,
+        )),
+        AsPublished::Mask if plug == PlugMode::Pooled => Some((
+            "one that applies: with plug `pooled` no mask has an effect",
+            "a pooled plug sees one token: ask for `--plug sequence`",
+        )),
+        AsPublished::Mask | AsPublished::Metrics | AsPublished::DropLast | AsPublished::TestSplits => None,
     }
 }
 
@@ -269,12 +301,12 @@ mod tests {
         study().check().expect("valid");
         let text = study().to_toml();
         assert_eq!(Study::from_toml(&text, Path::new("s.toml")).expect("reads"), study());
-        let small =
-            "llm = 'demo'\nseeds = [42, 1004]\nas_published = ['all']\n[hyper_parameters]\nepochs = 1\n";
+        let small = "llm = 'demo'\nplug = 'sequence'\nseeds = [42, 1004]\nas_published = ['all']\n\
+                     [hyper_parameters]\nepochs = 1\n";
         let read = Study::from_toml(small, Path::new("s.toml")).expect("reads");
         assert_eq!((read.seeds.list().len(), read.hyper_parameters.epochs), (2, 1));
         assert_eq!(read.hyper_parameters.batch_size, 32);
-        assert_eq!(read.check().expect("valid").mask, MaskMode::AsPublished);
+        assert_eq!(read.check().expect("valid").mask, Mask::AsPublished);
     }
 
     #[test]
@@ -298,7 +330,7 @@ mod tests {
         wrong.llm = " ".into();
         wrong.seeds = Seeds::List(vec![1, 1]);
         wrong.device = "gpu".into();
-        wrong.mask = MaskMode::Causal;
+        wrong.mask = Mask::Causal;
         wrong.hyper_parameters.learning_rate = f64::NAN;
         wrong.hyper_parameters.epochs = 0;
         wrong.limits.max_eval_examples = Some(0);
@@ -318,6 +350,30 @@ mod tests {
         );
         let text = Error::Invalid(values).to_string();
         assert!(text.contains("`device` is `gpu`: expected `auto`, `cpu` or `cuda:N`"), "{text}");
+    }
+
+    #[test]
+    fn a_published_behaviour_without_effect_is_refused_by_name_and_left_out_of_all() {
+        for (word, reason) in [
+            ("rescale", "encoder-decoder"),
+            ("loss-padding", "encoder-decoder"),
+            ("span-padding", "span"),
+            ("mask", "no mask has an effect"),
+        ] {
+            let asked = Study { as_published: word.parse().expect("a word"), ..study() };
+            let error = asked.check().expect_err("no effect");
+            assert!(error.to_string().contains(&format!("`as_published` is `{word}`")), "{error}");
+            assert!(error.to_string().contains(reason), "{error}");
+            assert_eq!(error.category(), Category::Usage);
+        }
+        let all = Study { as_published: "all".parse().expect("a word"), ..study() };
+        let named = all.clone().check().expect("valid").as_published.named().clone();
+        assert_eq!(
+            named.into_iter().collect::<Vec<_>>(),
+            [AsPublished::Metrics, AsPublished::DropLast, AsPublished::TestSplits]
+        );
+        let sequence = Study { plug: PlugMode::Sequence, ..all }.check().expect("valid");
+        assert_eq!((sequence.mask, sequence.as_published.named().len()), (Mask::AsPublished, 4));
     }
 
     #[test]

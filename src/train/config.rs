@@ -6,31 +6,15 @@ use super::optimization::Rule;
 use super::schedule::{Shape, Warmup};
 use super::{AsPublished, Error};
 use crate::seed::Seed;
+use crate::words::words;
 
-/// Which of Adam's forms makes the updates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Weight decay, if any, is added to the gradient (Kingma and Ba, 2015).
-    #[default]
-    Adam,
-    /// Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019).
-    AdamW,
-}
-
-impl std::str::FromStr for Optimizer {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "adam" => Ok(Self::Adam),
-            "adamw" => Ok(Self::AdamW),
-            _ => Err(Error::Unknown {
-                what: "optimizer",
-                value: text.into(),
-                expected: "`adam` or `adamw`".into(),
-            }),
-        }
+words! {
+    /// Which of Adam's forms makes the updates.
+    Optimizer, "optimizer" {
+        /// Weight decay, if any, is added to the gradient (Kingma and Ba, 2015).
+        Adam = "adam",
+        /// Weight decay is decoupled from the gradient (Loshchilov and Hutter, 2019).
+        AdamW = "adamw",
     }
 }
 

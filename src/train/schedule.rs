@@ -1,31 +1,14 @@
 //! The learning rate of every step: a warm-up from zero, then constant or linearly to zero.
 
-use super::Error;
+use crate::words::words;
 
-/// What the learning rate does after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// It stays.
-    #[default]
-    Constant,
-    /// It falls linearly and would reach zero one step after the last.
-    Linear,
-}
-
-impl std::str::FromStr for Shape {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "constant" => Ok(Self::Constant),
-            "linear" => Ok(Self::Linear),
-            _ => Err(Error::Unknown {
-                what: "schedule",
-                value: text.into(),
-                expected: "`constant` or `linear`".into(),
-            }),
-        }
+words! {
+    /// What the learning rate does after the warm-up.
+    Shape, "schedule" {
+        /// It stays.
+        Constant = "constant",
+        /// It falls linearly and would reach zero one step after the last.
+        Linear = "linear",
     }
 }
 

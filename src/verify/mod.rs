@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use compare::Case;
 
-use crate::error::{Diagnose, Failure};
+use crate::error::{Category, Diagnose, Failure};
 use crate::models;
 
 /// What a directory holds.
@@ -157,7 +157,15 @@ impl Diagnose for Error {
             Self::Nothing(_) => {
                 Some("make one for your own model with `python3 tests/oracle/make_oracle.py`".into())
             }
-            _ => None,
+            Self::Unlisted { .. } => Some("check the path; it counts from the current folder".into()),
+            Self::Malformed { .. } => None,
+        }
+    }
+
+    fn category(&self) -> Category {
+        match self {
+            Self::Unlisted { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => Category::Usage,
+            _ => Category::Failure,
         }
     }
 }

@@ -1,9 +1,7 @@
 //! Plans: which cells there are, and what their ids depend on.
 
 use pifi_probe::runs::{Condition, Control};
-use pifi_probe::sweep::{
-    Cell, Error, MaskMode, Order, Plan, PlugMode, Save, Seeds, Study, TrainMode, canonical,
-};
+use pifi_probe::sweep::{Cell, Error, Mask, Order, Plan, PlugMode, Save, Seeds, Study, TrainMode, canonical};
 
 use crate::fixture::{inputs, plan, study};
 
@@ -53,7 +51,7 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
         |s| s.hyper_parameters.learning_rate = 1e-4,
         |s| s.seeds = Seeds::List(vec![5, 6]),
         |s| s.limits.max_eval_examples = Some(7),
-        |s| s.as_published = "drop-last".parse().expect("a defect"),
+        |s| s.as_published = "drop-last".parse().expect("a switch"),
         |s| s.stack = 2,
         |s| s.split_seed = 1,
         |s| s.train = TrainMode::Plug,
@@ -66,13 +64,11 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
     let mut same = study();
     same.save = Save::All;
     same.controls.reverse();
-    // a pooled plug sees one token, so that the mask decides nothing
-    same.as_published = "mask".parse().expect("a defect");
     assert_eq!(all(same), reference);
     let mut sequence = study();
     sequence.plug = PlugMode::Sequence;
     let mut causal = sequence.clone();
-    causal.mask = MaskMode::Causal;
+    causal.mask = Mask::Causal;
     let shared = |a: &[String], b: &[String]| a.iter().filter(|id| b.contains(id)).count();
     // base and mappers, which attend to nothing, under two seeds
     assert_eq!(shared(&all(sequence), &all(causal)), 4);

@@ -208,7 +208,7 @@ fn a_task_that_cannot_be_learnt_is_refused() {
         let settings = config(|arguments| {
             arguments.batch_size = 16;
             if drop_last {
-                arguments.as_published = pifi_probe::train::AsPublished::list("drop-last").expect("a switch");
+                arguments.as_published = [pifi_probe::train::AsPublished::DropLast].into();
             }
         });
         let mut learner = Linear::new(1, 4, 2, 0.0);

@@ -135,7 +135,7 @@ fn the_published_metric_weighs_batches_and_chooses_by_them() {
     let first = [1, 1, 1, 1, 1, 1, 0, 0, 1, 1];
     let second = [1, 1, 1, 1, 1, 1, 1, 1, 0, 1];
     let published = |arguments: &mut pifi_probe::train::Arguments| {
-        arguments.as_published = AsPublished::list("metrics").expect("a switch");
+        arguments.as_published = [AsPublished::Metrics].into();
     };
     let scores = |finished: &Finished, n: usize| {
         finished.state.history.epochs[n].validation[0].clone().expect("scores")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::study::{StudyArgs, SweepArgs};
-use super::words::word;
+use super::words::{whole, word};
 use crate::runs::Control;
 use crate::sweep::Oom;
 
@@ -56,7 +56,7 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) condition: ConditionArgs,
     /// The seed
-    #[arg(long, value_name = "SEED", default_value_t = 0, help_heading = "Models and task")]
+    #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true, help_heading = "Models and task")]
     pub(crate) seed: u64,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "DIR", default_value = "outputs", help_heading = RUNNING)]
     pub(crate) out: PathBuf,
     /// Cells that train at the same time, each in a process of its own; one a core with the demo
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = RUNNING)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<usize>, allow_negative_numbers = true, help_heading = RUNNING)]
     pub(crate) jobs: usize,
     /// Remove a fetched layer as soon as no cell needs it [default: off]
     #[arg(long, help_heading = RUNNING)]
@@ -86,7 +86,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, help_heading = RUNNING)]
     pub(crate) fail_fast: bool,
     /// Try a failed cell this often again; a divergence is never tried again
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = RUNNING)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>, allow_negative_numbers = true, help_heading = RUNNING)]
     pub(crate) retries: u32,
     /// What to do when cells do not fit into memory: refuse, or take fewer and smaller stacks
     #[arg(long, value_name = "RULE", default_value = "fail", value_parser = word!(Oom), help_heading = RUNNING)]

@@ -1,7 +1,7 @@
-//! Flags whose values are closed sets of words: help and completions list the set, and a stranger
+//! Flags whose values are numbers or closed sets of words: help and completions list the set, and a stranger
 //! is answered with the nearest word.
 
-/// A value parser for an enum of `runs::words`.
+/// A value parser for an enum of `words`.
 macro_rules! word {
     ($set:ty) => {{
         use clap::builder::TypedValueParser as _;
@@ -11,3 +11,13 @@ macro_rules! word {
 }
 
 pub(super) use word;
+
+/// A whole number, with a message that says what was expected.
+pub(super) fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.trim().parse().map_err(|_| "expected a whole number, 0 or more".to_owned())
+}
+
+/// A number, likewise.
+pub(super) fn real(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| "expected a number such as `0.1` or `5e-5`".to_owned())
+}

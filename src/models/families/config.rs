@@ -2,6 +2,7 @@
 //! errors that name field and value, bounds that keep later arithmetic and allocations sane, and
 //! the names of activations.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -78,15 +79,16 @@ impl Family {
     }
 
     /// Serde does not say which field a value of the wrong type stands in: the one that gives the
-    /// same complaint alone.
+    /// same complaint alone, or alone among the sizes that many families flatten into their own.
     fn locate<T: DeserializeOwned>(self, config: &Value, complaint: &str) -> Error {
         if let Some((_, rest)) = complaint.split_once("missing field `") {
             let field = rest.split('`').next().unwrap_or(rest).to_owned();
             return Error::MissingField { family: self.0, field };
         }
         let culprit = config.as_object().into_iter().flatten().find(|(key, value)| {
-            let alone = Map::from_iter([((*key).clone(), (*value).clone())]);
-            T::deserialize(Value::Object(alone)).is_err_and(|error| error.to_string() == complaint)
+            let alone = Value::Object(Map::from_iter([((*key).clone(), (*value).clone())]));
+            let same = |found: Option<serde_json::Error>| found.is_some_and(|it| it.to_string() == complaint);
+            same(T::deserialize(&alone).err()) || same(StandardSizes::deserialize(&alone).err())
         });
         let expected = match complaint.rsplit_once("expected ") {
             Some((_, "usize" | "u64" | "u32" | "i64")) => "a whole number",

@@ -81,6 +81,9 @@ struct Parameters {
     long_factor: Option<Vec<f64>>,
 }
 
+/// A hundred times the longest context of a published model.
+const MOST_POSITIONS: f64 = 1e9;
+
 /// What stands beside the parameters, at the top of the configuration.
 #[derive(Deserialize)]
 struct Context {
@@ -97,6 +100,12 @@ pub(super) fn rotary(
 ) -> Result<Rotary, Error> {
     let parameters = parameters(family, config, dialect)?;
     let context: Context = family.parse(config)?;
+    if let Some(longest) = context.max_position_embeddings
+        && !(longest.fract() == 0.0 && (1.0..=MOST_POSITIONS).contains(&longest))
+    {
+        let expected = format!("a whole number between 1 and {MOST_POSITIONS}");
+        return Err(family.bad("max_position_embeddings", &longest, expected));
+    }
     let theta = match parameters.rope_theta {
         Some(theta) => theta,
         None => number(family, config, dialect.theta.0)?.unwrap_or(dialect.theta.1),

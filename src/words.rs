@@ -63,12 +63,12 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::runs::words::UnknownWord;
+            type Err = $crate::words::UnknownWord;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::runs::words::UnknownWord {
+                    _ => Err($crate::words::UnknownWord {
                         what: $what,
                         typed: text.into(),
                         expected: vec![$($word,)+],
@@ -103,6 +103,7 @@ mod tests {
     fn a_word_reads_back_and_a_stranger_is_named_with_the_set() {
         for control in Control::ALL {
             assert_eq!(control.name().parse(), Ok(*control));
+            assert_eq!(serde_json::to_value(control).expect("a word"), control.name());
         }
         let unknown = "mapper".parse::<Control>().expect_err("no such control");
         assert_eq!(
