@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use super::event::STOP_LINE;
 use super::{Error, WorkerEvent};
@@ -36,7 +37,7 @@ pub(super) enum Said {
     Garbage(u64, String),
     /// A line on a worker's standard error.
     Complaint(u64, String),
-    /// A worker closed its standard output.
+    /// A worker closed its standard output and its standard error.
     Closed(u64),
     /// The provider is through with a layer.
     Layer(usize, Result<u64, Failure>),
@@ -68,13 +69,13 @@ impl Worker {
             spawned.map_err(|source| Error::Worker { program: command.program.clone(), source })?;
         let stdin = child.stdin.take();
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
+        let overhearing = child.stderr.take().map(|err| {
+            let (said, kept) = (said.clone(), Arc::clone(&complaints));
+            std::thread::spawn(move || overhear(err, number, &said, &kept))
+        });
         if let Some(out) = child.stdout.take() {
             let said = said.clone();
-            std::thread::spawn(move || listen(out, number, &said));
-        }
-        if let Some(err) = child.stderr.take() {
-            let (said, kept) = (said.clone(), Arc::clone(&complaints));
-            std::thread::spawn(move || overhear(err, number, &said, &kept));
+            std::thread::spawn(move || listen(out, number, &said, overhearing));
         }
         Ok(Self { child, stdin, complaints })
     }
@@ -120,7 +121,7 @@ impl Drop for Worker {
     }
 }
 
-fn listen(out: impl Read, number: u64, said: &Sender<Said>) {
+fn listen(out: impl Read, number: u64, said: &Sender<Said>, overhearing: Option<JoinHandle<()>>) {
     each_line(out, |line| {
         let message = match serde_json::from_str(&line) {
             Ok(event) => Said::Event(number, event),
@@ -128,6 +129,9 @@ fn listen(out: impl Read, number: u64, said: &Sender<Said>) {
         };
         said.send(message).is_ok()
     });
+    // the reason of an end is read from the last words, so these have to be in; a thread that
+    // panicked has none
+    let _ = overhearing.map(JoinHandle::join);
     // nobody listens any more when the engine is through
     let _ = said.send(Said::Closed(number));
 }

@@ -15,7 +15,7 @@ const FOLDER: &str = "PIFI_PROBE_TEST_FOLDER";
 fn another_process(function: &str, folder: &Path) -> Child {
     let program = std::env::current_exe().expect("this program has a path");
     let mut child = Command::new(program)
-        .args(["--exact", &format!("store::{function}"), "--ignored", "--nocapture"])
+        .args(["--exact", &format!("store::{function}"), "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .spawn()
@@ -40,9 +40,9 @@ fn come_to_rest() -> ! {
 }
 
 #[test]
-#[ignore = "a part of `a_kill_between_writing_and_renaming_leaves_nothing_half`"]
 fn stage_as_another_process() {
-    let folder = std::env::var(FOLDER).expect("started by a test");
+    // a part of `a_kill_between_writing_and_renaming_leaves_nothing_half`, idle in the parent
+    let Ok(folder) = std::env::var(FOLDER) else { return };
     let store = Store::open(Path::new(&folder)).expect("opens");
     let plan = plan(small(), &[0]);
     let record = record(&plan, &plan.cells[0]);
@@ -55,9 +55,9 @@ fn stage_as_another_process() {
 }
 
 #[test]
-#[ignore = "a part of `a_lease_ends_with_its_process`"]
 fn lease_as_another_process() {
-    let folder = std::env::var(FOLDER).expect("started by a test");
+    // a part of `a_lease_ends_with_its_process`, idle in the parent
+    let Ok(folder) = std::env::var(FOLDER) else { return };
     let store = Store::open(Path::new(&folder)).expect("opens");
     let _lease = store.lease("ab").expect("locks").expect("is free");
     let _claim = store.claim("ab").expect("locks").expect("is free");
