@@ -6,6 +6,7 @@
 mod error;
 #[cfg(test)]
 mod tests;
+mod work;
 mod write;
 
 use std::fs::{self, File};
@@ -20,7 +21,9 @@ use crate::hub::header;
 use crate::hub::tensor::Dtype;
 
 pub use error::Error;
-pub(crate) use write::{SiteFile, remove_folder};
+pub use work::{Finished, Step, Work};
+pub(crate) use write::SiteFile;
+use write::remove_folder;
 
 /// Version of the manifest that is written here.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -36,6 +36,12 @@ pub enum Error {
         /// How many it has.
         count: usize,
     },
+    /// Another process computes the same.
+    #[error("another process is computing the representation `{key}`")]
+    Busy {
+        /// Its key.
+        key: String,
+    },
     /// The disk refuses, or a file is not what this program writes.
     #[error(transparent)]
     Store(#[from] runs::Error),
@@ -55,6 +61,7 @@ impl Diagnose for Error {
                 })
             }
             Self::Ambiguous { .. } => Some("give more of the name, or the first characters of a key".into()),
+            Self::Busy { .. } => Some("wait for it: the same command then finds what it wants".into()),
             Self::Site { .. } => None,
             Self::Store(error @ runs::Error::Malformed { .. }) => Some(error.hint().unwrap_or_else(|| {
                 "remove the folder and compute it again with `pifi-probe represent`".into()
@@ -66,6 +73,7 @@ impl Diagnose for Error {
     fn category(&self) -> Category {
         match self {
             Self::Unknown { .. } | Self::Ambiguous { .. } | Self::Site { .. } => Category::Usage,
+            Self::Busy { .. } => Category::Failure,
             Self::Store(error) => error.category(),
         }
     }
