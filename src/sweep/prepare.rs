@@ -155,6 +155,17 @@ fn task(
     settings: &Settings,
     watch: &mut Watch<'_>,
 ) -> Result<(TaskAt, Dataset), Failure> {
+    read_task(argument, Seed(study.split_seed), inputs::limits(&study.limits), settings, watch)
+}
+
+/// The same for whoever has no study.
+pub(super) fn read_task(
+    argument: &str,
+    split_seed: Seed,
+    limits: data::Limits,
+    settings: &Settings,
+    watch: &mut Watch<'_>,
+) -> Result<(TaskAt, Dataset), Failure> {
     let spec = data::resolve(argument)?;
     let files = match &spec.source {
         Source::Hub(source) => {
@@ -169,8 +180,7 @@ fn task(
         Source::Files(files) => files.clone(),
         Source::Embedded(_) => SplitFiles::new(),
     };
-    let seed = Seed(study.split_seed);
-    let mut dataset = data::load(&spec, &files, seed, inputs::limits(&study.limits))?;
+    let mut dataset = data::load(&spec, &files, split_seed, limits)?;
     dataset.notes.extend(spec.caveats.iter().cloned());
     let definition = definition(&spec)?;
     let split = |split: &data::Split| split.examples.len();
