@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use pifi_probe::data::encode::EncodedSplit;
 use pifi_probe::error::Failure;
+use pifi_probe::hub::alias::Role;
 use pifi_probe::hub::tensor::{RawTensor, TensorSource};
 use pifi_probe::hub::{self, Checkpoint, ModelName, Repository, Settings, unwatched};
 use pifi_probe::models::families;
 use pifi_probe::models::pooling::Pooling;
 use pifi_probe::models::weights;
-use pifi_probe::represent::{Tape, Walk};
+use pifi_probe::represent::{Error, Tape, Walk};
+use pifi_probe::runs::representations::{Manifest, Representations};
+use pifi_probe::sweep::represent::{Event, Request, Texts, compute};
 
 /// Relative to the largest number of the reference: that of whole models in `verify`.
 const TOLERANCE: f32 = 1e-5;
@@ -211,4 +214,92 @@ fn pooled_rows_are_the_first_the_last_and_the_mean_of_a_texts_tokens() {
             }
         }
     }
+}
+
+fn request(role: Role) -> Request {
+    let (task, split, limit) = ("demo".into(), "test", Some(40));
+    let texts = Texts { task, split, split_seed: 0, limit, max_length: 64, batch: 16 };
+    Request { role, model: "demo".into(), texts, pool: Some(Pooling::Mean), layers: "all".into() }
+}
+
+/// Computes below `out` until `until` says stop; gives the steps that were done before.
+fn run(
+    request: &Request,
+    out: &Path,
+    mut until: impl FnMut(&Event<'_>) -> bool,
+) -> (usize, Result<Manifest, Failure>) {
+    let mut before = 0;
+    let represented =
+        compute(request, &Settings::below(out), &Representations::at(out), &mut unwatched, &mut |event| {
+            if let Event::Planned { resumed, .. } = event {
+                before = resumed;
+            }
+            if until(&event) { Err(Error::NoTexts.into()) } else { Ok(()) }
+        });
+    (before, represented.map(|represented| represented.manifest))
+}
+
+fn numbers(out: &Path, manifest: &Manifest) -> Vec<Vec<f32>> {
+    let opened = Representations::at(out).open(manifest);
+    (0..manifest.sites.len()).map(|site| opened.read(site).expect("reads")).collect()
+}
+
+#[test]
+fn work_that_was_broken_off_goes_on_with_its_layer_and_ends_the_same() {
+    for role in [Role::Llm, Role::Slm] {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+        let [whole, broken] = [folders[0].path(), folders[1].path()];
+        let request = request(role);
+        let (_, expected) = run(&request, whole, |_| false);
+        let expected = expected.expect("computes");
+        assert_eq!(expected.n, 40);
+        assert!(expected.sites.len() >= 3 && expected.sites[0].name == "embeddings");
+
+        // in the middle of the second layer, then right after it
+        let (_, stopped) = run(&request, broken, |event| matches!(event, Event::Texts { step: 2, done: 32 }));
+        assert!(stopped.is_err());
+        assert_eq!(Representations::at(broken).list().expect("lists"), []);
+        let (before, stopped) = run(&request, broken, |event| matches!(event, Event::Passed { step: 2 }));
+        assert!(stopped.is_err());
+        assert_eq!(before, 2);
+        let (before, found) = run(&request, broken, |_| false);
+        assert_eq!(before, 3);
+        let found = found.expect("computes");
+        assert_eq!(found, expected);
+        assert_eq!(numbers(broken, &found), numbers(whole, &expected));
+
+        // the same command again computes nothing
+        let (_, again) = run(&request, broken, |_| true);
+        assert_eq!(again.expect("finds"), expected);
+    }
+}
+
+#[test]
+fn damaged_work_is_done_anew() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let request = request(Role::Llm);
+    let (_, stopped) = run(&request, folder.path(), |event| matches!(event, Event::Passed { step: 1 }));
+    assert!(stopped.is_err());
+    let work = folder.path().join("representations/.work");
+    let key = std::fs::read_dir(work).expect("lists").next().expect("one").expect("an entry").path();
+    let waiting = key.join("activations.1");
+    let mut bytes = std::fs::read(&waiting).expect("reads");
+    bytes[100] ^= 1;
+    std::fs::write(&waiting, bytes).expect("writes");
+    let (before, found) = run(&request, folder.path(), |_| false);
+    assert_eq!(before, 0);
+    numbers(folder.path(), &found.expect("computes"));
+}
+
+#[test]
+fn some_layers_are_rows_of_all_layers() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all = run(&request(Role::Llm), folder.path(), |_| false).1.expect("computes");
+    let one = Request { layers: "1".into(), ..request(Role::Llm) };
+    let one = run(&one, folder.path(), |_| false).1.expect("computes");
+    assert_ne!(one.key, all.key);
+    let names: Vec<_> = one.sites.iter().map(|site| site.name.as_str()).collect();
+    assert_eq!(names, ["embeddings", "layer 1"]);
+    let (all, one) = (numbers(folder.path(), &all), numbers(folder.path(), &one));
+    assert_eq!((&one[0], &one[1]), (&all[0], &all[2]));
 }

@@ -4,6 +4,7 @@
 //! [`Tape`] of the caller's.
 
 mod error;
+mod used;
 mod walk;
 
 pub use error::Error;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::used::Used;
 use crate::data::encode::EncodedSplit;
 use crate::device::Device;
 use crate::error::Failure;
@@ -110,13 +111,19 @@ impl<'a> Walk<'a> {
     /// An id beyond its table, a text beyond the position table, tensors that cannot be read, and
     /// whatever the tape says.
     pub fn embed(&mut self, outside: Checkpoint<'_>, tape: &mut dyn Tape) -> Result<(), Failure> {
-        let members = [Member { checkpoint: outside, table: &self.model.tensors, layer: None }];
-        let embeddings = build::embeddings(&mut Target::Frozen(Device::Cpu, &members), &self.model.spec)?;
+        for start in (0..self.texts.len()).step_by(self.batch) {
+            self.around.check(&self.tokens(start))?;
+        }
+        let used = Used::new(self.model, outside, self.texts);
+        let checkpoint = Checkpoint { tensors: &used, ..outside };
+        let members = [Member { checkpoint, table: &self.model.tensors, layer: None }];
+        let mut target = Target::Frozen(Device::Cpu, &members);
+        let embeddings = build::embeddings(&mut target, &used.spec(self.model))?;
         let mut state = embeddings::State::default();
         for start in (0..self.texts.len()).step_by(self.batch) {
             let tokens = self.tokens(start);
-            self.around.check(&tokens)?;
             let Tokens { ids, type_ids, rows } = &tokens;
+            let ids = &used.places(ids);
             let to = &mut self.y;
             embeddings.forward(&self.values, 1, ids, type_ids, rows, Pass::Evaluate, to, &mut state);
             tape.keep(self.y.cpu())?;

@@ -18,9 +18,6 @@ use crate::represent::{Tape, Walk};
 use crate::runs::representations::{Manifest, Representations, SCHEMA_VERSION, SourceOf, Step};
 use crate::seed::Seed;
 
-/// The seed that studies split and limit data by unless told otherwise.
-pub const SPLIT_SEED: u64 = 0;
-
 /// Which examples of which task, and how they are read.
 #[derive(Clone, Debug)]
 pub struct Texts {
@@ -28,6 +25,9 @@ pub struct Texts {
     pub task: String,
     /// `train`, `validation` or `test`.
     pub split: &'static str,
+    /// Seed of splits that the task does not come with, and of the limit: a study's own, where its
+    /// test texts are to be texts that it has not seen.
+    pub split_seed: u64,
     /// Most examples; which ones, the split seed decides.
     pub limit: Option<usize>,
     /// Tokens a text is cut to.
@@ -192,7 +192,7 @@ pub(super) fn texts(
 ) -> Result<(Split, About), Failure> {
     let limit = |split: &str| texts.limit.filter(|_| split == texts.split);
     let limits = Limits { train: limit("train"), validation: limit("validation"), test: limit("test") };
-    let (at, data) = read_task(&texts.task, Seed(SPLIT_SEED), limits, settings, watch)?;
+    let (at, data) = read_task(&texts.task, Seed(texts.split_seed), limits, settings, watch)?;
     let split = match texts.split {
         "train" => data.train,
         "validation" => data.validation,

@@ -39,6 +39,9 @@ pub(crate) struct RepresentArgs {
     /// The split
     #[arg(long, value_name = "SPLIT", value_enum, default_value_t = SplitWord::Test)]
     pub(crate) split: SplitWord,
+    /// Seed of splits that a task does not come with [default: 0; of a run, its study's]
+    #[arg(long, value_name = "SEED")]
+    pub(crate) split_seed: Option<u64>,
     /// Represent at most this many examples of the split [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<NonZeroUsize>,

@@ -37,6 +37,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
     let mut texts = Texts {
         task: args.task.clone().unwrap_or_else(|| usual.to_owned()),
         split: args.split.name(),
+        split_seed: args.split_seed.unwrap_or(0),
         limit: args.limit.map(usize::from),
         max_length: args.max_length.into(),
         batch: args.batch_size.into(),
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
         (Some(typed), _) => {
             let (out, id) = locate(typed, &args.out)?;
             let plan = plan_of(&out, &id)?;
+            texts.split_seed = args.split_seed.unwrap_or(plan.study.split_seed);
             if args.task.is_none() {
                 texts.task.clone_from(&plan.study.task);
             }
