@@ -152,6 +152,8 @@ impl<'a> Walk<'a> {
         let bias = self.around.relative_bias.as_ref();
         let mut target = Target::Frozen(Device::Cpu, &members);
         let block = build::block(&mut target, own, block_spec, Scope::Sequence, bias)?;
+        // its table of rotations is the layer's own: families mix local and global frequencies
+        self.block_state = block::State::default();
         for start in (0..self.texts.len()).step_by(self.batch) {
             let rows = self.tokens(start).rows;
             self.x.resize(rows.len() * spec.hidden_size);

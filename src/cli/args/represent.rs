@@ -18,17 +18,9 @@ A command that was interrupted goes on with the layer that it stopped at when it
 
 #[derive(Args, Clone, Debug)]
 #[command(before_long_help = EXAMPLES)]
-#[group(id = "source", required = true, multiple = false, args = ["llm", "slm", "run"])]
 pub(crate) struct RepresentArgs {
-    /// An LLM, layer by layer: `demo`, an alias, a Hub id, or a local directory
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) llm: Option<String>,
-    /// A small model, layer by layer
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) slm: Option<String>,
-    /// A run that kept its weights (`--save best`): what its plug is given, `L_in`, the layer, `L_out`
-    #[arg(long, value_name = "RUN")]
-    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
     /// Of a run: before any training; needs no kept weights [default: after it]
     #[arg(long, requires = "run")]
     pub(crate) before: bool,
@@ -66,6 +58,21 @@ pub(crate) struct RepresentArgs {
     /// Directory of all outputs
     #[arg(long, value_name = "DIR", default_value = "outputs")]
     pub(crate) out: PathBuf,
+}
+
+/// What is represented: one of the three.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SourceArgs {
+    /// An LLM, layer by layer: `demo`, an alias, a Hub id, or a local directory
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) llm: Option<String>,
+    /// A small model, layer by layer
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) slm: Option<String>,
+    /// A run that kept its weights (`--save best`): what its plug is given, `L_in`, the layer, `L_out`
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
 }
 
 /// A split.

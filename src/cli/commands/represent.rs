@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
     let mut transfers = Transfers::new(&context.output, &stop);
     let watch = &mut |progress: Progress| transfers.hear(progress);
     let hear = &mut |event: Event<'_>| talk.hear(&event);
-    let named = args.llm.as_ref().or(args.slm.as_ref());
+    let named = args.source.llm.as_ref().or(args.source.slm.as_ref());
     let usual = if named.is_some_and(|name| name == DEMO) { DEMO } else { "sst2" };
     let mut texts = Texts {
         task: args.task.clone().unwrap_or_else(|| usual.to_owned()),
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
         max_length: args.max_length.into(),
         batch: args.batch_size.into(),
     };
-    let (to, ended) = match (&args.run, named) {
+    let (to, ended) = match (&args.source.run, named) {
         (Some(typed), _) => {
             let (out, id) = locate(typed, &args.out)?;
             let plan = plan_of(&out, &id)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
         (None, named) => {
             let to = Representations::at(&args.out);
             let request = Request {
-                role: if args.llm.is_some() { Role::Llm } else { Role::Slm },
+                role: if args.source.llm.is_some() { Role::Llm } else { Role::Slm },
                 model: named.cloned().unwrap_or_default(),
                 texts,
                 pool: args.pool.map(super::super::args::PoolWord::pooling),
