@@ -124,6 +124,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Predict(args) => commands::predict::run(&args, context),
         Command::Inspect(args) => commands::inspect::run(&args, context),
         Command::Fetch(args) => commands::fetch::run(&args, context),
+        Command::Represent(args) => commands::represent::run(&args, context),
         Command::Runs(args) => commands::runs::run(args, context),
         Command::Report(args) => commands::report::run(&args, context),
         Command::Verify(args) => commands::verify::run(&args, context),

@@ -214,6 +214,27 @@ impl Checkpoint {
         let content = piece.store.read(bytes.start, (bytes.end - bytes.start) as usize)?;
         Ok(RawTensor { dtype: *dtype, shape: shape.clone(), rows: rows.clone(), bytes: content })
     }
+
+    /// As [`TensorSource::read_rows`]; rows that follow one another are read at once.
+    pub(crate) fn tensor_rows(&self, name: &str, rows: &[usize]) -> Result<(RawTensor, Vec<usize>), Error> {
+        let missing = || Error::NoTensor { name: name.to_owned(), within: self.within.clone() };
+        let piece = self.pieces.get(name).ok_or_else(missing)?;
+        let Extent { dtype, shape, rows: held, bytes } = &piece.extent;
+        let count = shape.first().copied().unwrap_or(0);
+        if held.is_some() {
+            let reason = "only some of its rows are here".to_owned();
+            return Err(Error::BadRequest { name: name.to_owned(), reason });
+        }
+        let width = (bytes.end - bytes.start) as usize / count.max(1);
+        let kept: Vec<usize> = rows.iter().copied().filter(|row| *row < count).collect();
+        let mut some = Vec::with_capacity(kept.len() * width);
+        for run in kept.chunk_by(|row, next| row + 1 == *next) {
+            let start = bytes.start + (run[0] * width) as u64;
+            some.append(&mut piece.store.read(start, run.len() * width)?);
+        }
+        let part = [&[kept.len()], shape.get(1..).unwrap_or_default()].concat();
+        Ok((RawTensor { dtype: *dtype, shape: part, rows: None, bytes: some }, shape.clone()))
+    }
 }
 
 impl TensorSource for Checkpoint {
@@ -223,6 +244,14 @@ impl TensorSource for Checkpoint {
 
     fn read(&self, name: &str) -> Result<RawTensor, crate::error::Failure> {
         Ok(self.tensor(name)?)
+    }
+
+    fn read_rows(
+        &self,
+        name: &str,
+        rows: &[usize],
+    ) -> Result<(RawTensor, Vec<usize>), crate::error::Failure> {
+        Ok(self.tensor_rows(name, rows)?)
     }
 }
 
@@ -250,6 +279,32 @@ mod tests {
         let outside = run.narrowed(&request(Some((2, 5)))).unwrap_err().to_string();
         assert!(outside.contains("only 3 to 5 are kept"), "{outside}");
         assert!(extent(&[], None, 0..4).narrowed(&request(Some((0, 1)))).is_err());
+    }
+
+    #[test]
+    fn single_rows_are_those_of_the_whole_tensor() {
+        struct Whole<'a>(&'a Checkpoint);
+        impl TensorSource for Whole<'_> {
+            fn names(&self) -> Vec<String> {
+                self.0.names()
+            }
+            fn read(&self, name: &str) -> Result<RawTensor, crate::error::Failure> {
+                self.0.read(name)
+            }
+        }
+        let bytes: &'static [u8] = &[1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0];
+        let store = Arc::new(Store::Memory { name: "memory".to_owned(), bytes });
+        let mut checkpoint = Checkpoint::new("memory");
+        let whole = Extent { dtype: Dtype::F16, shape: vec![4, 2], rows: None, bytes: 0..16 };
+        checkpoint.insert("words", &store, whole);
+        for rows in [&[][..], &[0, 1, 2, 3], &[1, 3], &[0, 2, 3, 4, 99]] {
+            let found = checkpoint.read_rows("words", rows).unwrap();
+            assert_eq!(found, Whole(&checkpoint).read_rows("words", rows).unwrap());
+            assert_eq!(found.1, [4, 2]);
+            let expected = rows.iter().filter(|row| **row < 4).flat_map(|row| bytes[4 * row..][..4].to_vec());
+            assert_eq!(found.0.bytes, expected.collect::<Vec<_>>());
+        }
+        assert!(checkpoint.read_rows("other", &[0]).is_err());
     }
 
     #[test]

@@ -91,4 +91,26 @@ pub trait TensorSource {
     /// # Errors
     /// When there is none of that name, or its bytes cannot be read.
     fn read(&self, name: &str) -> Result<RawTensor, crate::error::Failure>;
+
+    /// Reads some rows of a tensor that is whole, as a tensor of these rows alone, and the shape of
+    /// the whole one. Rows that it does not have are left out. A source on a disk reads no others.
+    ///
+    /// # Errors
+    /// As [`TensorSource::read`].
+    fn read_rows(
+        &self,
+        name: &str,
+        rows: &[usize],
+    ) -> Result<(RawTensor, Vec<usize>), crate::error::Failure> {
+        let RawTensor { dtype, shape: whole, bytes, .. } = self.read(name)?;
+        let count = whole.first().copied().unwrap_or(0);
+        let width = bytes.len() / count.max(1);
+        let kept: Vec<usize> = rows.iter().copied().filter(|row| *row < count).collect();
+        let mut some = Vec::with_capacity(kept.len() * width);
+        for row in &kept {
+            some.extend_from_slice(&bytes[row * width..(row + 1) * width]);
+        }
+        let shape = [&[kept.len()], whole.get(1..).unwrap_or_default()].concat();
+        Ok((RawTensor { dtype, shape, rows: None, bytes: some }, whole))
+    }
 }

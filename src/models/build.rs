@@ -4,11 +4,12 @@
 use crate::device::Device;
 use crate::error::Failure;
 use crate::models::Error;
+use crate::models::around::{Around, Relative};
 use crate::models::attention::{Attention, Matching};
 use crate::models::block::Block;
 use crate::models::convolution::Convolution;
 use crate::models::embeddings::Embeddings;
-use crate::models::encoder::{self, Encoder, Relative};
+use crate::models::encoder::{self, Encoder};
 use crate::models::families::Scope;
 use crate::models::feed_forward::{FeedForward, Gated};
 use crate::models::parts::{Linear, Norm};
@@ -286,13 +287,29 @@ fn feed_forward(target: &mut Target<'_>, layer: usize, spec: &BlockSpec) -> Resu
 /// # Errors
 /// As [`block`].
 pub fn encoder(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Encoder, Failure> {
+    let embeddings = embeddings(target, spec)?;
+    let mut around = shared(target, spec)?;
+    let bias = around.relative_bias.as_ref();
+    let distinct = if spec.shared_blocks { 1.min(spec.blocks.len()) } else { spec.blocks.len() };
+    let blocks = (0..distinct)
+        .map(|layer| block(target, layer, &spec.blocks[layer], Scope::Sequence, bias))
+        .collect::<Result<_, Failure>>()?;
+    last(target, &mut around)?;
+    Ok(Encoder { embeddings, blocks, around })
+}
+
+/// Builds what stands before the blocks.
+///
+/// # Errors
+/// As [`block`].
+pub fn embeddings(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Embeddings, Failure> {
     use ModelTensor as T;
     let e = &spec.embeddings;
     let (inner, width) = (e.embedding_size, spec.hidden_size);
     let projects_words = e.projection.is_some_and(|projection| projection.place == ProjectionPlace::Words);
     let summed = if projects_words { width } else { inner };
     let drop_here = |here: bool| if here { spec.hidden_dropout } else { 0.0 };
-    let embeddings = Embeddings {
+    Ok(Embeddings {
         words: target.required(T::WordEmbeddings, &[e.vocab_size, inner], Kind::Plain)?,
         positions: match e.positions {
             Some(table) => {
@@ -319,7 +336,23 @@ pub fn encoder(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Encoder, Fai
         },
         spec: e.clone(),
         dropout: drop_here(spec.dropout_sites.embeddings),
-    };
+    })
+}
+
+/// Builds what stands around the blocks.
+///
+/// # Errors
+/// As [`block`].
+pub fn around(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Around, Failure> {
+    let mut around = shared(target, spec)?;
+    last(target, &mut around)?;
+    Ok(around)
+}
+
+/// What the blocks share.
+fn shared(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Around, Failure> {
+    use ModelTensor as T;
+    let width = spec.hidden_size;
     let relative = match (spec.relative, encoder::distances(spec)) {
         (Some(table), Some(distances)) => Some(Relative {
             table: target.required(T::RelativeEmbeddings, &[table.rows, width], Kind::Plain)?,
@@ -354,25 +387,30 @@ pub fn encoder(target: &mut Target<'_>, spec: &ModelSpec) -> Result<Encoder, Fai
         }
         None => None,
     };
-    let distinct = if spec.shared_blocks { 1.min(spec.blocks.len()) } else { spec.blocks.len() };
-    let blocks = (0..distinct)
-        .map(|layer| block(target, layer, &spec.blocks[layer], Scope::Sequence, relative_bias.as_ref()))
-        .collect::<Result<_, Failure>>()?;
-    Ok(Encoder {
-        embeddings,
-        blocks,
-        final_norm: target.model_norm(spec.final_norm, width, T::FinalNormWeight, T::FinalNormBias)?,
-        output_projection: match spec.output_projection {
-            Some(outputs) => Some(Linear {
-                weight: target.required(T::OutputProjectionWeight, &[outputs, width], Kind::Matrix)?,
-                bias: None,
-                inputs: width,
-                outputs,
-            }),
-            None => None,
-        },
-        relative,
-        convolution,
+    Ok(Around {
         spec: spec.clone(),
+        final_norm: None,
+        output_projection: None,
+        relative,
+        relative_bias,
+        convolution,
     })
+}
+
+/// Adds what follows the blocks: trainable parameters stand in this order.
+fn last(target: &mut Target<'_>, around: &mut Around) -> Result<(), Failure> {
+    use ModelTensor as T;
+    let width = around.spec.hidden_size;
+    around.final_norm =
+        target.model_norm(around.spec.final_norm, width, T::FinalNormWeight, T::FinalNormBias)?;
+    around.output_projection = match around.spec.output_projection {
+        Some(outputs) => Some(Linear {
+            weight: target.required(T::OutputProjectionWeight, &[outputs, width], Kind::Matrix)?,
+            bias: None,
+            inputs: width,
+            outputs,
+        }),
+        None => None,
+    };
+    Ok(())
 }

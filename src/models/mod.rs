@@ -1,5 +1,6 @@
 //! Specifications and weights become encoders, plugs, heads and probes. Nothing here opens a file.
 
+pub mod around;
 pub mod attention;
 pub mod block;
 pub mod build;

@@ -86,8 +86,8 @@ pub(crate) enum Middle {
 /// What backward needs, and scratch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    wide: Buffer,
-    through: Buffer,
+    pub(super) wide: Buffer,
+    pub(super) through: Buffer,
     block: block::State,
     scratch: block::Scratch,
     positions: Positions,

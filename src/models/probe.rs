@@ -222,6 +222,35 @@ impl Probe {
         }
     }
 
+    /// What the latest forward gave on the way from encoder to head, one row an example: what the
+    /// plug was given, after `L_in`, after what stands between the mappers, after `L_out`. Name,
+    /// width and `[K, B, width]`; rows of tokens are pooled as the probe pools.
+    pub fn sites(&self) -> Vec<(&'static str, usize, Buffer)> {
+        let state = &self.state;
+        let Some(input) = &state.input else { return Vec::new() };
+        let rows = input.rows();
+        let pooled = |width: usize, x: &Buffer| {
+            if x.len() == self.members * rows.examples() * width {
+                return x.clone();
+            }
+            let mut one = Buffer::default();
+            self.pooling.forward(self.members, width, rows, x, &mut one);
+            one
+        };
+        let mut sites = vec![("pooled", self.width, pooled(self.width, self.encoded()))];
+        if let Some(plug) = &self.plug {
+            let wide = plug.l_in.outputs;
+            sites.push(("l_in", wide, pooled(wide, &state.plug.wide)));
+            match &plug.middle {
+                Middle::Identity => {}
+                Middle::Gelu => sites.push(("gelu", wide, pooled(wide, &state.plug.through))),
+                Middle::Layer { .. } => sites.push(("layer", wide, pooled(wide, &state.plug.through))),
+            }
+            sites.push(("l_out", self.width, pooled(self.width, &state.plugged)));
+        }
+        sites
+    }
+
     /// Adds the gradients of the latest forward to those of everything that trains.
     pub fn backward(&mut self, values: &Arena, dlogits: &Buffer, gradients: &mut Arena) {
         let (members, width) = (self.members, self.width);

@@ -265,7 +265,7 @@ pub(super) fn probe_spec(
     }
 }
 
-fn first_values(
+pub(super) fn first_values(
     probe: &Probe,
     values: &mut Arena,
     slm: &Opened,

@@ -22,6 +22,8 @@ pub mod plan;
 pub mod predict;
 pub mod prepare;
 mod provide;
+pub mod represent;
+pub mod represent_run;
 mod settings;
 mod shift;
 pub mod study;

@@ -12,6 +12,7 @@ use crate::error::Failure;
 use crate::hub::{self, ModelName, Repository, Settings, unwatched};
 use crate::models::input::Pass;
 use crate::models::probe::Probe;
+use crate::nn::Buffer;
 use crate::runs::Store;
 use crate::train::source::Padding;
 use crate::train::{Source, TokenSet};
@@ -43,11 +44,27 @@ impl Predictor {
     /// # Errors
     /// A run without weights, or models that cannot be had.
     pub fn open(plan: &Plan, id: &str, settings: &Settings, store: &Store) -> Result<Self, Failure> {
-        let planned = plan.cell(id)?;
-        store.read(id)?;
         if !store.has_model(id) {
+            store.read(id)?;
             return Err(Error::NoWeights { cell: id.to_owned() }.into());
         }
+        let mut predictor = Self::untrained(plan, id, settings, store)?;
+        let path = store.run_folder(id).join("model.safetensors");
+        let saved = Repository::open(&Settings::below(&path), &ModelName::Path(path), None)?;
+        let saved: hub::Checkpoint = saved.checkpoint(&mut unwatched)?;
+        let frozen = plan.study.train == TrainMode::Plug;
+        predictor.probe.parameters().load_exported(&mut predictor.values, 0, &saved, frozen)?;
+        Ok(predictor)
+    }
+
+    /// The same before any training: the small model's own weights, and the first values of mappers
+    /// and head by the cell's seed. Needs no kept weights.
+    ///
+    /// # Errors
+    /// A run that is not there, or models that cannot be had.
+    pub fn untrained(plan: &Plan, id: &str, settings: &Settings, store: &Store) -> Result<Self, Failure> {
+        let planned = plan.cell(id)?;
+        store.read(id)?;
         let device = plan.inputs.device.parse::<Choice>()?.resolve()?;
         let config = convert::config(&plan.study, planned.seed)?;
         let slm = Opened::planned(settings, &plan.inputs.slm)?;
@@ -58,13 +75,7 @@ impl Predictor {
         spec.encoder = Some(slm.model.clone());
         let probe = Probe::new(&spec, 1, block)?;
         let mut values = probe.arena(device);
-        let checkpoint = slm.repository.checkpoint(&mut unwatched)?;
-        probe.parameters().load(&mut values, 0, &slm.weights(&checkpoint, None))?;
-        let path = store.run_folder(id).join("model.safetensors");
-        let saved = Repository::open(&Settings::below(&path), &ModelName::Path(path), None)?;
-        let saved: hub::Checkpoint = saved.checkpoint(&mut unwatched)?;
-        let frozen = plan.study.train == TrainMode::Plug;
-        probe.parameters().load_exported(&mut values, 0, &saved, frozen)?;
+        cell::first_values(&probe, &mut values, &slm, &config, true)?;
         let tokenizer = slm.tokenizer(config.max_length)?;
         let padding = cell::padding(plan, &tokenizer)?;
         Ok(Self { probe, values, tokenizer, padding, labels })
@@ -91,6 +102,26 @@ impl Predictor {
             }
         }
         Ok(answers)
+    }
+
+    /// Texts as the run reads them.
+    pub(super) fn read(&self, examples: &[Example]) -> Result<TokenSet, Failure> {
+        Ok(TokenSet::from_split(self.tokenizer.encode_split(examples)?, self.padding)?)
+    }
+
+    /// Tokens that the run cuts a text to.
+    pub(super) fn max_length(&self) -> usize {
+        self.tokenizer.options().max_length
+    }
+
+    /// What the probe gives on the way for some of the texts; see [`Probe::sites`].
+    pub(super) fn sites(
+        &mut self,
+        source: &TokenSet,
+        batch: &[usize],
+    ) -> Result<Vec<(&'static str, usize, Buffer)>, Failure> {
+        self.probe.forward(&self.values, &source.input(batch), Pass::Evaluate)?;
+        Ok(self.probe.sites())
     }
 
     fn one(&self, logits: &[f32]) -> Answer {

@@ -162,6 +162,17 @@ fn task(
     if study.as_published.has(AsPublished::TestSplits) {
         spec = spec.with_published_splits();
     }
+    read_task(spec, Seed(study.split_seed), inputs::limits(&study.limits), settings, watch)
+}
+
+/// The same for whoever has no study.
+pub(super) fn read_task(
+    spec: TaskSpec,
+    split_seed: Seed,
+    limits: data::Limits,
+    settings: &Settings,
+    watch: &mut Watch<'_>,
+) -> Result<(TaskAt, Dataset), Failure> {
     // what a worker reads by, and what decides a cell's id, are the splits that are read
     let spec = spec.with_default_splits();
     let files = match &spec.source {
@@ -177,8 +188,7 @@ fn task(
         Source::Files(files) => files.clone(),
         Source::Embedded(_) => SplitFiles::new(),
     };
-    let seed = Seed(study.split_seed);
-    let mut dataset = data::load(&spec, &files, seed, inputs::limits(&study.limits))?;
+    let mut dataset = data::load(&spec, &files, split_seed, limits)?;
     dataset.notes.extend(spec.caveats.iter().cloned());
     let definition = definition(&spec)?;
     let split = |split: &data::Split| split.examples.len();

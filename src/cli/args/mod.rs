@@ -3,6 +3,7 @@
 mod cache;
 mod global;
 mod models;
+mod represent;
 mod runs;
 mod study;
 mod sweep;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use cache::{CacheArgs, CacheCommand};
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
+pub(crate) use represent::{PoolWord, RepresentArgs};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Fetch single layers of a model by byte ranges
     Fetch(FetchArgs),
+    /// Compute hidden states of a task's texts, layer by layer
+    Represent(RepresentArgs),
     /// List, show, compare and export finished runs
     Runs(RunsArgs),
     /// Write a study's report anew from its runs

@@ -21,7 +21,7 @@ const BATCH: usize = 256;
 /// # Errors
 /// A run that cannot be found or kept no weights, a file that cannot be read, text that is no UTF-8.
 pub(crate) fn run(args: &PredictArgs, context: &Context) -> Result<(), Failure> {
-    let (out, cell) = locate(args)?;
+    let (out, cell) = locate(&args.run, &args.out)?;
     let store = Store::at(&out);
     let unreadable = |cause| Error::Unreadable { path: args.input.clone(), cause };
     let input: Box<dyn Read> = if args.input == Path::new("-") {
@@ -62,20 +62,20 @@ fn print(answer: &Answer, line: &str, plan: &Plan, context: &Context) -> Result<
 
 /// The directory of all outputs and the run's id: from the run's directory, or from the first
 /// characters of its id.
-fn locate(args: &PredictArgs) -> Result<(PathBuf, String), Failure> {
-    let typed = Path::new(&args.run);
+pub(super) fn locate(run: &str, out: &Path) -> Result<(PathBuf, String), Failure> {
+    let typed = Path::new(run);
     if typed.join("run.json").is_file()
         && let Ok(folder) = typed.canonicalize()
         && let (Some(name), Some(out)) = (folder.file_name(), folder.parent().and_then(Path::parent))
     {
         return Ok((out.to_owned(), name.to_string_lossy().into_owned()));
     }
-    let cell = Store::at(&args.out).resolve(&args.run)?;
-    Ok((args.out.clone(), cell))
+    let cell = Store::at(out).resolve(run)?;
+    Ok((out.to_owned(), cell))
 }
 
 /// The plan that a run was made by: one of the studies beside it.
-fn plan_of(out: &Path, cell: &str) -> Result<Plan, Failure> {
+pub(super) fn plan_of(out: &Path, cell: &str) -> Result<Plan, Failure> {
     let unreadable = |cause| Error::Unreadable { path: out.to_owned(), cause };
     let entries = std::fs::read_dir(out).map_err(unreadable)?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join("plan.json")).collect();

@@ -207,6 +207,14 @@ impl TensorSource for Bundle {
     fn read(&self, name: &str) -> Result<RawTensor, crate::error::Failure> {
         Ok(self.tensor(name)?)
     }
+
+    fn read_rows(
+        &self,
+        name: &str,
+        rows: &[usize],
+    ) -> Result<(RawTensor, Vec<usize>), crate::error::Failure> {
+        Ok(self.tensors.tensor_rows(name, rows)?)
+    }
 }
 
 /// Removes a bundle's file, its sidecar and what is left of an unfinished fetch. The lock file

@@ -1,0 +1,114 @@
+//! Hidden states of a finished run on the way from its encoder to its head, after training or
+//! before it.
+
+use super::predict::Predictor;
+use super::represent::{About, Event, Hear, Represented, Texts, pool_word, texts};
+use super::{Plan, canonical, convert};
+use crate::data::Example;
+use crate::error::Failure;
+use crate::hub::{Settings, Watch};
+use crate::runs::representations::{Manifest, Representations, SCHEMA_VERSION, Site, SourceOf};
+use crate::runs::{Condition, Store};
+use crate::train::Source as _;
+
+/// Which run, and when.
+#[derive(Clone, Debug)]
+pub struct RunRequest<'a> {
+    /// The plan that it was made by.
+    pub plan: &'a Plan,
+    /// The run's id.
+    pub id: &'a str,
+    /// Before any training instead of the weights that it kept.
+    pub before: bool,
+    /// The texts, cut as the run cuts them.
+    pub texts: Texts,
+}
+
+/// Computes what is asked for, or finds it.
+///
+/// # Errors
+/// A run without weights, texts or models that cannot be had, a full disk, and what `hear` says.
+pub fn compute_run(
+    request: &RunRequest<'_>,
+    settings: &Settings,
+    store: &Store,
+    to: &Representations,
+    watch: &mut Watch<'_>,
+    hear: &mut Hear<'_>,
+) -> Result<Represented, Failure> {
+    let RunRequest { plan, id, before, .. } = *request;
+    let mut predictor = match before {
+        true => Predictor::untrained(plan, id, settings, store)?,
+        false => Predictor::open(plan, id, settings, store)?,
+    };
+    let (split, about) = texts(&request.texts, settings, watch)?;
+    let key = canonical::id(&serde_json::json!({
+        "source": SourceOf::Run, "run": id, "before": before,
+        "task": about.task, "data": about.hash, "split": request.texts.split,
+        "limit": request.texts.limit,
+    }));
+    if let Ok(manifest) = to.read(&key) {
+        return Ok(Represented { manifest, found: true });
+    }
+    let source = predictor.read(&split.examples)?;
+    let manifest = manifest(request, &about, &split.examples, key, predictor.max_length());
+    let tokens = source.tokens();
+    hear(Event::Planned { manifest: &manifest, tokens, truncated: 0, waiting: 0, steps: 1, resumed: 0 })?;
+    let all: Vec<usize> = (0..source.len()).collect();
+    let mut sites: Vec<Site> = Vec::new();
+    let mut numbers: Vec<Vec<f32>> = Vec::new();
+    let mut done = 0;
+    for batch in all.chunks(request.texts.batch.max(1)) {
+        for (at, (name, width, rows)) in predictor.sites(&source, batch)?.into_iter().enumerate() {
+            if at == sites.len() {
+                let (file, sha256) = (String::new(), String::new());
+                sites.push(Site { name: name.into(), layer: layer(plan, id, name)?, width, file, sha256 });
+                numbers.push(Vec::with_capacity(source.len() * width));
+            }
+            numbers[at].extend_from_slice(rows.cpu());
+        }
+        done += batch.len();
+        hear(Event::Texts { step: 0, done })?;
+    }
+    hear(Event::Passed { step: 0 })?;
+    let manifest = to.put(&Manifest { sites, ..manifest }, &numbers)?;
+    Ok(Represented { manifest, found: false })
+}
+
+/// The LLM's layer, of the site that is its output.
+fn layer(plan: &Plan, id: &str, site: &str) -> Result<Option<usize>, Failure> {
+    Ok(match plan.cell(id)?.condition {
+        Condition::Layer(layer) if site == "layer" => Some(layer),
+        _ => None,
+    })
+}
+
+fn manifest(
+    request: &RunRequest<'_>,
+    about: &About,
+    examples: &[Example],
+    key: String,
+    max_length: usize,
+) -> Manifest {
+    let plan = request.plan;
+    let moment = if request.before { "before" } else { "after" };
+    let short = &request.id[..request.id.len().min(8)];
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        key,
+        source: SourceOf::Run,
+        model: format!("run-{short}-{moment}"),
+        revision: request.id.into(),
+        task: about.task.clone(),
+        data_hash: about.hash.clone(),
+        split: request.texts.split.into(),
+        pool: pool_word(convert::pooling(plan.inputs.pooling)).into(),
+        max_length,
+        limit: request.texts.limit,
+        n: examples.len(),
+        sites: Vec::new(),
+        example_ids: examples.iter().map(|example| example.id).collect(),
+        labels: examples.iter().map(|example| example.label).collect(),
+        label_names: about.labels.clone(),
+    }
+}
