@@ -39,9 +39,12 @@ pub(super) fn u_centred(kernel: &Array2<f64>) -> Array2<f64> {
     hollow.diag_mut().fill(0.0);
     let rows = hollow.sum_axis(Axis(1)) / (n - 2.0);
     let all = rows.sum() / (n - 1.0);
-    Array2::from_shape_fn(kernel.dim(), |(i, j)| {
-        if i == j { 0.0 } else { hollow[[i, j]] - rows[i] - rows[j] + all }
-    })
+    Array2::from_shape_fn(
+        kernel.dim(),
+        |(i, j)| {
+            if i == j { 0.0 } else { hollow[[i, j]] - rows[i] - rows[j] + all }
+        },
+    )
 }
 
 /// Sum of the products of all entries.
@@ -136,7 +139,8 @@ pub fn minibatch(x: ArrayView2<f64>, y: ArrayView2<f64>, size: usize) -> Result<
             continue;
         }
         // a batch whose features happen not to vary adds nothing
-        let kernel = |side| centred(side).map_or_else(|_| Array2::zeros((x.nrows(), x.nrows())), |c| gram(c.view()));
+        let kernel =
+            |side| centred(side).map_or_else(|_| Array2::zeros((x.nrows(), x.nrows())), |c| gram(c.view()));
         let (k, l) = (kernel(x), kernel(y));
         let weight = x.nrows() as f64;
         for (sum, (a, b)) in sums.iter_mut().zip([(&k, &l), (&k, &k), (&l, &l)]) {

@@ -136,7 +136,10 @@ fn reflect(columns: &mut Columns, count: usize) -> Vec<Option<Vec<f64>>> {
     let mut reflectors = Vec::with_capacity(count);
     for at in 0..count.min(columns.len()) {
         let (vector, target) = reflector(&columns[at][at..]);
-        columns[at + 1..].par_iter_mut().with_min_len(16).for_each(|column| apply(&vector, &mut column[at..]));
+        columns[at + 1..]
+            .par_iter_mut()
+            .with_min_len(16)
+            .for_each(|column| apply(&vector, &mut column[at..]));
         columns[at][at] = target;
         columns[at][at + 1..].fill(0.0);
         reflectors.push(vector);

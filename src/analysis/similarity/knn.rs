@@ -31,9 +31,7 @@ impl Neighbours {
         places.par_chunks_mut(k.max(1)).enumerate().for_each(|(row, places)| {
             let near = similarities.row(row);
             let mut others: Vec<u32> = (0..n as u32).filter(|&other| other as usize != row).collect();
-            let nearer = |a: &u32, b: &u32| {
-                near[*b as usize].total_cmp(&near[*a as usize]).then(a.cmp(b))
-            };
+            let nearer = |a: &u32, b: &u32| near[*b as usize].total_cmp(&near[*a as usize]).then(a.cmp(b));
             others.select_nth_unstable_by(k - 1, nearer);
             places.copy_from_slice(&others[..k]);
             places.sort_unstable();

@@ -165,7 +165,15 @@ pub const MEASURES: &[Measure] = &[
     ),
     measure("cka-rbf", "sim_cka_rbf", "Gaussian CKA, debiased", Kind::CkaRbf, ROTATION, 4, Null::Moments),
     measure("cca", "sim_cca", "mean canonical correlation", Kind::Cca, LINEAR, 3, Null::Permutations),
-    measure("cca-r2", "sim_cca_r2", "mean squared canonical correlation", Kind::CcaSquared, LINEAR, 3, Null::Mean),
+    measure(
+        "cca-r2",
+        "sim_cca_r2",
+        "mean squared canonical correlation",
+        Kind::CcaSquared,
+        LINEAR,
+        3,
+        Null::Mean,
+    ),
     measure("svcca", "sim_svcca", "SVCCA, 99% of the variance", Kind::Svcca, ROTATION, 3, Null::Permutations),
     measure(
         "pwcca",
@@ -224,7 +232,13 @@ pub const MEASURES: &[Measure] = &[
         Inner::Correlation,
         Outer::Kendall,
     ),
-    rsa("rsa-cosine", "sim_rsa_cosine_spearman", "RSA: cosine distances, Spearman", Inner::Cosine, Outer::Spearman),
+    rsa(
+        "rsa-cosine",
+        "sim_rsa_cosine_spearman",
+        "RSA: cosine distances, Spearman",
+        Inner::Cosine,
+        Outer::Spearman,
+    ),
     rsa(
         "rsa-cosine-pearson",
         "sim_rsa_cosine_pearson",
@@ -270,7 +284,15 @@ pub const MEASURES: &[Measure] = &[
         4,
         Null::Permutations,
     ),
-    measure("cosine", "sim_cosine", "mean cosine, channel by channel", Kind::Cosine, FIXED_AXES, 2, Null::Permutations),
+    measure(
+        "cosine",
+        "sim_cosine",
+        "mean cosine, channel by channel",
+        Kind::Cosine,
+        FIXED_AXES,
+        2,
+        Null::Permutations,
+    ),
 ];
 
 impl Measure {

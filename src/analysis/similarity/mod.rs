@@ -2,7 +2,7 @@
 //! its n, both widths, its direction and its level by chance, or the reason why there is none.
 //! Definitions: linear and Gaussian CKA ([`cka`]), CCA, SVCCA and PWCCA ([`cca`]), Procrustes
 //! ([`procrustes`]), RSA ([`rsa`]), shared neighbours and mean cosine ([`knn`]); the null
-//! distributions are in [`null`].
+//! distributions are in [`null`], and all pairs of many large layers in [`pairs`].
 
 pub mod cca;
 pub mod cka;
@@ -11,6 +11,7 @@ pub mod knn;
 pub mod linear;
 pub mod measure;
 pub mod null;
+pub mod pairs;
 pub mod procrustes;
 pub mod reduce;
 pub mod rsa;

@@ -202,7 +202,8 @@ mod tests {
         assert_eq!((chance.threshold, chance.p), (0.95, Some(12.0 / 102.0)));
         assert!(chance.calibrated(0.975, 1.0).unwrap() - 0.5 < 1e-12);
         assert!(chance.calibrated(0.9, 1.0).unwrap() < 0.0);
-        let distance = Chance::sampled(0.1, (0..=100).map(|i| f64::from(i) / 100.0).collect(), false).unwrap();
+        let distance =
+            Chance::sampled(0.1, (0..=100).map(|i| f64::from(i) / 100.0).collect(), false).unwrap();
         assert_eq!(distance.threshold, 0.05);
         assert!((distance.calibrated(0.0, 0.0).unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(Chance::sampled(0.1, vec![0.5], true), None);

@@ -134,9 +134,10 @@ impl Side {
         }
         measure.permits(self.n, [self.width, other.width])?;
         match (&self.form, &other.form) {
-            (Form::Kernel { centred: k, size: k_size, .. }, Form::Kernel { centred: l, size: l_size, .. }) => {
-                cka::ratio(cka::inner(k, l), *k_size, *l_size)
-            }
+            (
+                Form::Kernel { centred: k, size: k_size, .. },
+                Form::Kernel { centred: l, size: l_size, .. },
+            ) => cka::ratio(cka::inner(k, l), *k_size, *l_size),
             (Form::Features(x), Form::Features(y)) if measure.kind == Kind::Cosine => {
                 let cosines = x.rows().into_iter().zip(y.rows()).map(|(x, y)| x.dot(&y));
                 Ok(cosines.sum::<f64>() / self.n as f64)

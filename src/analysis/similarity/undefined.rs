@@ -14,7 +14,9 @@ pub enum Undefined {
         least: usize,
     },
     /// With as many directions as examples every canonical correlation is 1.
-    #[error("{n} examples in {width} directions: every canonical correlation is 1 unless n exceeds the width")]
+    #[error(
+        "{n} examples in {width} directions: every canonical correlation is 1 unless n exceeds the width"
+    )]
     Saturated {
         /// Examples there are.
         n: usize,
@@ -36,7 +38,9 @@ pub enum Undefined {
     #[error("the features do not vary between examples")]
     NoVariance,
     /// The unbiased estimate of a side's dependence on itself is not above zero.
-    #[error("the unbiased self-similarity of a side is not above zero, so that there is nothing to divide by")]
+    #[error(
+        "the unbiased self-similarity of a side is not above zero, so that there is nothing to divide by"
+    )]
     NotPositive,
     /// A row of zeros has no direction.
     #[error("example {row} has no direction: its features are all zero, or all equal")]
