@@ -11,6 +11,7 @@ pub mod lease;
 pub mod parquet;
 pub mod record;
 mod render;
+pub mod representations;
 pub mod store;
 pub mod table;
 pub mod view;

@@ -7,6 +7,7 @@
 pub mod cca;
 pub mod cka;
 mod decompose;
+pub mod grid;
 pub mod knn;
 pub mod linear;
 pub mod measure;
