@@ -77,9 +77,9 @@ impl Basis {
 
 /// The canonical correlations of two sides, largest first, `min(rank x, rank y)` of them.
 pub fn correlations(x: &Basis, y: &Basis) -> Vec<f64> {
-    let mut values = singular_values(x.left.vectors.t().dot(&y.left.vectors).view());
-    values.iter_mut().for_each(|value| *value = value.min(1.0));
-    values
+    let values = singular_values(x.left.vectors.t().dot(&y.left.vectors).view());
+    // an inner product of unit vectors, but for rounding
+    values.into_iter().map(|value| value.min(1.0)).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -45,7 +45,7 @@ pub(super) fn left(a: ArrayView2<f64>) -> Left {
         lefts.par_iter_mut().for_each(|(_, column)| {
             column.resize(rows, 0.0);
             for (at, reflector) in reflectors.iter().enumerate().rev() {
-                apply(reflector, &mut column[at..]);
+                apply(reflector.as_ref(), &mut column[at..]);
             }
         });
         lefts
@@ -120,11 +120,10 @@ fn reflector(x: &[f64]) -> (Option<Vec<f64>>, f64) {
     let mut v = x.to_vec();
     v[0] -= target;
     let size = dot(&v, &v).sqrt();
-    v.iter_mut().for_each(|value| *value /= size);
-    (Some(v), target)
+    (Some(v.into_iter().map(|value| value / size).collect()), target)
 }
 
-fn apply(reflector: &Option<Vec<f64>>, x: &mut [f64]) {
+fn apply(reflector: Option<&Vec<f64>>, x: &mut [f64]) {
     if let Some(v) = reflector {
         let twice = 2.0 * dot(v, x);
         x.iter_mut().zip(v).for_each(|(x, v)| *x -= twice * v);
@@ -139,7 +138,7 @@ fn reflect(columns: &mut Columns, count: usize) -> Vec<Option<Vec<f64>>> {
         columns[at + 1..]
             .par_iter_mut()
             .with_min_len(16)
-            .for_each(|column| apply(&vector, &mut column[at..]));
+            .for_each(|column| apply(vector.as_ref(), &mut column[at..]));
         columns[at][at] = target;
         columns[at][at + 1..].fill(0.0);
         reflectors.push(vector);
@@ -189,7 +188,7 @@ fn bidiagonal(mut columns: Columns) -> (Vec<f64>, Vec<f64>) {
         let (vector, target) = reflector(&columns[at][at..]);
         diagonal.push(target);
         for column in &mut columns[at + 1..] {
-            apply(&vector, &mut column[at..]);
+            apply(vector.as_ref(), &mut column[at..]);
         }
         if at + 1 == width {
             break;

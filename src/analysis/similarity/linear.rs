@@ -27,7 +27,7 @@ pub(super) fn check(x: ArrayView2<f64>, least: usize) -> Result<(), Undefined> {
     if x.nrows() < least {
         return Err(Undefined::TooFew { n: x.nrows(), least });
     }
-    if x.iter().any(|value| !(value.abs() <= LARGEST)) {
+    if x.iter().any(|value| value.is_nan() || value.abs() > LARGEST) {
         return Err(Undefined::NotFinite);
     }
     Ok(())

@@ -242,24 +242,26 @@ impl Work<'_> {
 fn summary(grid: &Grid) -> String {
     let found: Vec<&Value> = grid.values.iter().filter_map(|value| value.as_ref().ok()).collect();
     let measure = grid.measure;
-    let settings = if grid.settings.is_empty() { String::new() } else { format!(", {}", grid.settings) };
-    let mut text = format!("{}: {}{settings}, {}", measure.name, measure.title, measure.direction.words());
+    let mut parts = vec![format!("{}: {}", measure.name, measure.title)];
+    if !grid.settings.is_empty() {
+        parts.push(grid.settings.clone());
+    }
+    parts.push(measure.direction.words().to_owned());
     let range = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        if low > high { String::new() } else { format!("{low:.3} to {high:.3}") }
+        (low <= high).then(|| format!("{low:.3} to {high:.3}"))
     };
-    if let Some(one) = found.first() {
-        let values = range(&mut found.iter().map(|value| value.value));
-        text += &format!(": {} pairs from {values}, n = {}", found.len(), one.n);
-        let chance = range(&mut found.iter().filter_map(|value| value.chance).map(|chance| chance.mean));
-        if !chance.is_empty() {
-            text += &format!(", by chance {chance}");
-        }
+    if let (Some(one), Some(values)) = (found.first(), range(&mut found.iter().map(|value| value.value))) {
+        parts.push(format!("{} pairs from {values}", found.len()));
+        parts.push(format!("n = {}", one.n));
     }
+    let mut chances = found.iter().filter_map(|value| value.chance).map(|chance| chance.mean);
+    parts.extend(range(&mut chances).map(|level| format!("by chance {level}")));
     if let Some(reason) = grid.values.iter().find_map(|value| value.as_ref().err()) {
-        text += &format!("; {} pairs without a value: {reason}", grid.values.len() - found.len());
+        let without = grid.values.len() - found.len();
+        parts.push(format!("{without} pairs without a value ({reason})"));
     }
-    text
+    parts.join(", ")
 }
 
 fn document(comparison: &Comparison, files: &[std::path::PathBuf]) -> serde_json::Value {
