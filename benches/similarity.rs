@@ -1,4 +1,4 @@
-//! How long all pairs of layers take: `cargo bench --bench similarity -- N WIDTH LAYERS [ROUNDS]`.
+//! How long all pairs of layers take: `cargo bench --bench similarity -- N WIDTH LAYERS [ROUNDS] [CASE]`.
 //! Features are made from a seed; a few distinct layers stand for all, which changes no amount of
 //! work. `benches/similarity_numpy.py` does the same computation in NumPy.
 
@@ -43,7 +43,9 @@ impl Layers for Made {
 
 fn main() {
     // cargo adds `--bench`
-    let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    let case = words.iter().find(|word| word.parse::<usize>().is_err());
     let [rows, columns, layers] = sizes.get(..3).and_then(|it| it.try_into().ok()).unwrap_or([1000, 512, 16]);
     let rounds = sizes.get(3).copied().unwrap_or(1);
     let made = |layer: usize| -> Vec<f32> {
@@ -74,11 +76,11 @@ fn main() {
             },
         ),
     ];
-    for (name, request) in cases {
+    for (name, request) in cases.iter().filter(|(name, _)| case.is_none_or(|case| case == name)) {
         let mut best = f64::INFINITY;
         for _ in 0..rounds {
             let start = Instant::now();
-            let table = all(&layers, &request, &|_, _| Ok(())).unwrap_or_else(|never| match never {});
+            let table = all(&layers, request, &|_, _| Ok(())).unwrap_or_else(|never| match never {});
             assert!(table.cka.is_some_and(|grid| grid.iter().all(Result::is_ok)));
             best = best.min(start.elapsed().as_secs_f64());
         }

@@ -18,6 +18,9 @@ pub(super) struct Plan {
     neighbours: Option<usize>,
 }
 
+/// Examples whose pairs tell where a layer's dissimilarities lie.
+const CALIBRATION: usize = 512;
+
 /// Most examples of a block: beyond, tiles gain nothing and a thread's scratch grows.
 const LARGEST_BLOCK: usize = 2048;
 
@@ -210,10 +213,10 @@ impl Layer {
         Ok(state)
     }
 
-    /// The range and the mean of the dissimilarities within the first block.
+    /// The range, with a margin, and the mean of the dissimilarities between the first examples.
     fn calibrate<L: Layers>(&mut self, layers: &L, plan: &Plan) -> Result<(), L::Error> {
         let (Some((inner, _)), Ok(())) = (plan.rsa, &self.distance) else { return Ok(()) };
-        let first = 0..plan.block;
+        let first = 0..plan.block.min(CALIBRATION);
         let pair = Pair { rows: first.clone(), columns: first };
         let tile = self.tile(layers, &pair)?;
         let (mut low, mut high, mut sum, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0.0, 0_u32);
@@ -226,7 +229,8 @@ impl Layer {
         if count > 0 {
             self.origin = sum / f64::from(count);
             if plan.needs_ranks() {
-                self.histogram = Histogram::between(low, high);
+                let margin = (high - low) / 4.0;
+                self.histogram = Histogram::between(low - margin, high + margin);
             }
         } else if plan.needs_ranks() {
             self.histogram = Histogram::between(0.0, 2.0);
