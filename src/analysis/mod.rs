@@ -2,5 +2,7 @@
 //! Every number that leaves this module carries its interval and its n, or the reason why it has none.
 
 pub mod collect;
+pub mod features;
 pub mod layers;
+pub mod similarity;
 pub mod statistics;

@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod run;
 mod signals;
+mod stored;
 mod study;
 mod text;
 
@@ -127,6 +128,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Represent(args) => commands::represent::run(&args, context),
         Command::Runs(args) => commands::runs::run(args, context),
         Command::Report(args) => commands::report::run(&args, context),
+        Command::Similarity(args) => commands::similarity::run(&args, context),
         Command::Verify(args) => commands::verify::run(&args, context),
         Command::Doctor => commands::doctor::run(context),
         Command::Cache(args) => commands::cache::run(args, context),

@@ -9,6 +9,7 @@ mod html;
 mod markdown;
 mod plots;
 mod sections;
+pub mod similarity;
 #[cfg(test)]
 mod tests;
 mod text;

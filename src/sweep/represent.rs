@@ -192,7 +192,7 @@ pub(super) fn texts(
 ) -> Result<(Split, About), Failure> {
     let limit = |split: &str| texts.limit.filter(|_| split == texts.split);
     let limits = Limits { train: limit("train"), validation: limit("validation"), test: limit("test") };
-    let (at, data) = read_task(&texts.task, Seed(texts.split_seed), limits, settings, watch)?;
+    let (at, data) = read_task(crate::data::resolve(&texts.task)?, Seed(texts.split_seed), limits, settings, watch)?;
     let split = match texts.split {
         "train" => data.train,
         "validation" => data.validation,

@@ -82,7 +82,7 @@ impl Golden {
         &self.names
     }
 
-    fn malformed(&self, what: String) -> Failure {
+    pub(super) fn malformed(&self, what: String) -> Failure {
         Error::Malformed { path: self.path.clone(), what }.into()
     }
 

@@ -1,10 +1,11 @@
 //! Recomputes reference outputs of transformers from oracle directories and compares. A directory's
 //! kind is found by its files; tolerances are those of a float32 implementation against float64
-//! references, stated beside each comparison.
+//! references (of the analyses: float64 against float64), stated beside each comparison.
 
 mod compare;
 mod llm;
 mod pifi;
+mod similarity;
 mod slm;
 mod tokens;
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Pifi,
     /// Texts and their tokens.
     Tokens,
+    /// Matrices, and what the analyses say of them.
+    Similarity,
 }
 
 impl Kind {
@@ -37,6 +40,7 @@ impl Kind {
             Self::Slm => "slm",
             Self::Pifi => "pifi",
             Self::Tokens => "tokens",
+            Self::Similarity => "similarity",
         }
     }
 }
@@ -46,6 +50,13 @@ impl Kind {
 pub enum Outcome {
     /// Its cases were recomputed.
     Compared(Vec<Case>),
+    /// Some of its values were recomputed; nothing computes the others.
+    Partly {
+        /// What was recomputed.
+        cases: Vec<Case>,
+        /// The names of the others.
+        unknown: Vec<String>,
+    },
     /// The model, or the kind of file, is not supported.
     Unsupported(String),
     /// It could not be read.
@@ -66,29 +77,33 @@ pub struct Report {
 }
 
 impl Report {
+    /// What was compared, case by case.
+    pub fn compared(&self) -> &[Case] {
+        match &self.outcome {
+            Outcome::Compared(cases) | Outcome::Partly { cases, .. } => cases,
+            Outcome::Unsupported(_) | Outcome::Unreadable(_) => &[],
+        }
+    }
+
+    /// Names of values that nothing here computes.
+    pub fn unknown(&self) -> &[String] {
+        if let Outcome::Partly { unknown, .. } = &self.outcome { unknown } else { &[] }
+    }
+
     /// Cases compared.
     pub fn cases(&self) -> usize {
-        match &self.outcome {
-            Outcome::Compared(cases) => cases.len(),
-            _ => 0,
-        }
+        self.compared().len()
     }
 
     /// Cases beyond their tolerance; an unreadable directory counts as one.
     pub fn failed(&self) -> usize {
-        match &self.outcome {
-            Outcome::Compared(cases) => cases.iter().filter(|case| !case.passed()).count(),
-            Outcome::Unsupported(_) => 0,
-            Outcome::Unreadable(_) => 1,
-        }
+        let beyond = self.compared().iter().filter(|case| !case.passed()).count();
+        beyond + usize::from(matches!(self.outcome, Outcome::Unreadable(_)))
     }
 
     /// The case nearest to (or farthest beyond) its tolerance.
     pub fn worst(&self) -> Option<&Case> {
-        match &self.outcome {
-            Outcome::Compared(cases) => cases.iter().max_by(|a, b| a.strain().total_cmp(&b.strain())),
-            _ => None,
-        }
+        self.compared().iter().max_by(|a, b| a.strain().total_cmp(&b.strain()))
     }
 }
 
@@ -101,7 +116,7 @@ pub struct Summary {
     pub directories: usize,
     /// Cases beyond their tolerance, and unreadable directories.
     pub failed: usize,
-    /// Directories of models that are not supported.
+    /// Directories of models, and single values, that are not supported.
     pub unsupported: usize,
 }
 
@@ -114,6 +129,7 @@ impl Summary {
             Outcome::Unsupported(_) => self.unsupported += 1,
             _ => self.directories += 1,
         }
+        self.unsupported += report.unknown().len();
     }
 }
 
@@ -131,7 +147,7 @@ impl std::fmt::Display for Summary {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No oracle directory at or below it.
-    #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`", .0.display())]
+    #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`, or `matrices.safetensors` with a `values.json`", .0.display())]
     Nothing(PathBuf),
     /// A folder that cannot be listed.
     #[error("cannot read `{}`: {cause}", path.display())]
@@ -196,6 +212,11 @@ pub fn find(root: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn is_oracle(folder: &Path) -> bool {
     ["golden.safetensors", "golden_tokens.json"].iter().any(|name| folder.join(name).is_file())
+        || is_similarity(folder)
+}
+
+fn is_similarity(folder: &Path) -> bool {
+    ["values.json", "matrices.safetensors"].iter().all(|name| folder.join(name).is_file())
 }
 
 /// One step of fine-tuning, recomputed.
@@ -221,6 +242,8 @@ pub fn run_observed(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Repo
         (Some(Kind::Pifi), pifi::run(directory, observe))
     } else if has("golden_tokens.json") {
         (Some(Kind::Tokens), tokens::run(directory))
+    } else if is_similarity(directory) {
+        (Some(Kind::Similarity), similarity::run(directory))
     } else {
         by_tensors(directory)
     };

@@ -5,6 +5,7 @@ mod global;
 mod models;
 mod represent;
 mod runs;
+mod similarity;
 mod study;
 mod sweep;
 mod tools;
@@ -17,6 +18,7 @@ pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use represent::{PoolWord, RepresentArgs};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
+pub(crate) use similarity::SimilarityArgs;
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
 pub(crate) use tools::{CompletionsArgs, DemoModelsArgs, ManArgs, VerifyArgs, WorkerArgs};
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
+    /// Compare layers by their stored hidden states: CKA, RSA, shared neighbours and more
+    Similarity(SimilarityArgs),
     /// Recompute reference outputs of transformers and compare
     Verify(VerifyArgs),
     /// Show what this machine and this build can do

@@ -12,6 +12,7 @@ pub(super) mod predict;
 pub(super) mod report;
 pub(super) mod represent;
 pub(super) mod runs;
+pub(super) mod similarity;
 pub(super) mod train;
 pub(super) mod verify;
 pub(super) mod worker;

@@ -67,8 +67,8 @@ fn show(report: &Report, context: &Context) -> Result<(), Failure> {
     let (verdict, reason) = match &report.outcome {
         Outcome::Unsupported(reason) => ("unsupported", Some(reason.clone())),
         Outcome::Unreadable(failure) => ("FAIL", Some(failure.to_string())),
-        Outcome::Compared(_) if report.failed() > 0 => ("FAIL", None),
-        Outcome::Compared(_) => ("pass", None),
+        Outcome::Compared(_) | Outcome::Partly { .. } if report.failed() > 0 => ("FAIL", None),
+        Outcome::Compared(_) | Outcome::Partly { .. } => ("pass", None),
     };
     let worst = report.worst();
     if output.json {
@@ -84,6 +84,7 @@ fn show(report: &Report, context: &Context) -> Result<(), Failure> {
             "tolerance": worst.map(|case| case.tolerance),
             "verdict": verdict.to_lowercase(),
             "reason": reason,
+            "unsupported": report.unknown(),
         }));
     }
     let measured = worst.map_or_else(String::new, |case| {
@@ -97,14 +98,15 @@ fn show(report: &Report, context: &Context) -> Result<(), Failure> {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let family = if report.family.is_empty() { "unknown" } else { &report.family };
     output.line(&format!("{}  {family}: {measured}{verdict}{reason}", report.path.display()))?;
-    if let Outcome::Compared(cases) = &report.outcome {
-        for case in cases.iter().filter(|case| output.verbose || !case.passed()) {
-            let verdict = if case.passed() { "pass" } else { "FAIL" };
-            output.line(&format!(
-                "    {verdict}  {}: {:.2e} (tolerance {:.0e})",
-                case.name, case.error, case.tolerance
-            ))?;
-        }
+    for case in report.compared().iter().filter(|case| output.verbose || !case.passed()) {
+        let verdict = if case.passed() { "pass" } else { "FAIL" };
+        output.line(&format!(
+            "    {verdict}  {}: {:.2e} (tolerance {:.0e})",
+            case.name, case.error, case.tolerance
+        ))?;
+    }
+    if !report.unknown().is_empty() {
+        output.line(&format!("    unsupported values: {}", report.unknown().join(", ")))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 pub(super) mod best;
 pub(super) mod canvas;
+pub(super) mod heatmap;
 pub(super) mod layers;
 pub(super) mod legend;
 pub(super) mod palette;

@@ -66,6 +66,27 @@ pub(in crate::report) fn diverging(value: f64) -> Colour {
     Colour::new(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
+/// A scale of even lightness for every colour vision: 0 dark blue, 1 bright yellow (cividis).
+pub(in crate::report) fn cividis(value: f64) -> Colour {
+    const STOPS: [(f64, f64, f64); 9] = [
+        (0.0, 34.0, 78.0),
+        (30.0, 55.0, 110.0),
+        (68.0, 78.0, 108.0),
+        (96.0, 102.0, 111.0),
+        (125.0, 124.0, 120.0),
+        (156.0, 148.0, 118.0),
+        (189.0, 174.0, 108.0),
+        (223.0, 203.0, 87.0),
+        (254.0, 232.0, 56.0),
+    ];
+    let place = value.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let below = (place.floor() as usize).min(STOPS.len() - 2);
+    let part = place - below as f64;
+    let mix = |a: f64, b: f64| (a + part * (b - a)).round() as u8;
+    let (a, b) = (STOPS[below], STOPS[below + 1]);
+    Colour::new(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
 /// The text colour that is readable on a field of the diverging scale.
 pub(in crate::report) fn on_diverging(value: f64) -> Colour {
     if value.abs() > 0.7 { ON_DARK_FIELD } else { ON_FIELD }
@@ -80,8 +101,22 @@ mod tests {
         assert_eq!(diverging(0.0).rgb, (246, 246, 246));
         assert!(diverging(1.0).rgb.2 > diverging(1.0).rgb.0 && diverging(-1.0).rgb.0 > diverging(-1.0).rgb.2);
         for step in -100..=100 {
-            let colour = diverging(f64::from(step) / 100.0);
-            assert!(![PAPER, INK, MUTED, GRID, LAYER].contains(&colour), "{colour:?}");
+            let value = f64::from(step) / 100.0;
+            for colour in [diverging(value), cividis(value)] {
+                assert!(![PAPER, INK, MUTED, GRID, LAYER].contains(&colour), "{colour:?}");
+            }
         }
+    }
+
+    #[test]
+    fn lightness_grows_evenly_along_the_sequential_scale() {
+        let lightness = |value: f64| {
+            let linear = |part: u8| (f64::from(part) / 255.0).powf(2.2);
+            let (r, g, b) = cividis(value).rgb;
+            (0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)).cbrt()
+        };
+        let steps: Vec<f64> =
+            (0..10).map(|s| f64::from(s) / 10.0).map(|v| lightness(v + 0.1) - lightness(v)).collect();
+        assert!(steps.iter().all(|step| (0.03..0.13).contains(step)), "{steps:?}");
     }
 }
