@@ -64,6 +64,7 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Option<Canvas> {
             let to = (grid.end(column), y + ROW - 1.0);
             let contrast = set.get(condition).and_then(|row| row.over_base.as_ref().ok());
             field(&mut canvas, from, to, contrast, reach);
+            canvas.spot(from, to, facts(answer, set, condition, contrast));
         }
     }
     grid.axis(&mut canvas, answer, bottom);
@@ -74,6 +75,24 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Option<Canvas> {
 
 fn set_name(set: &SetAnswer) -> String {
     if set.role == SetRole::Domain { set.name.clone() } else { format!("{} (validation)", set.name) }
+}
+
+fn facts(
+    answer: &LayerAnswer,
+    set: &SetAnswer,
+    condition: &Condition,
+    contrast: Option<&Contrast>,
+) -> String {
+    let mut lines = vec![format!("{} on {}", text::row_name(answer, condition), set_name(set))];
+    let Some(contrast) = contrast else {
+        lines.push("no result".to_owned());
+        return lines.join("\n");
+    };
+    lines.push(format!("{} points over no plug", text::points_with_interval(&contrast.estimate)));
+    if let Some(p) = contrast.p_holm {
+        lines.push(format!("p {} after Holm's correction", text::p_value(p)));
+    }
+    lines.join("\n")
 }
 
 fn field(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), contrast: Option<&Contrast>, reach: f64) {
