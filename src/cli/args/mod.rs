@@ -1,6 +1,7 @@
 //! What can be typed: one structure a group of flags, every flag with its help.
 
 mod cache;
+mod export;
 mod global;
 mod models;
 mod runs;
@@ -12,6 +13,7 @@ mod words;
 use clap::{Parser, Subcommand};
 
 pub(crate) use cache::{CacheArgs, CacheCommand};
+pub(crate) use export::ExportArgs;
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
+    /// Write finished runs for MLflow, TensorBoard, CSV, JSON or LaTeX
+    Export(ExportArgs),
     /// Recompute reference outputs of transformers and compare
     Verify(VerifyArgs),
     /// Show what this machine and this build can do
