@@ -4,12 +4,12 @@
 //! be read without the script, which adds sorting, filtering, copying and values at the pointer.
 
 use super::document::{Block, Document, Figure, Table};
-use super::plots::palette::{GRID, INK, LAYER, MUTED, PAPER};
+use super::plots::palette::{CHOSEN_TEXT, Colour, GRID, INK, LAYER, MUTED, PAPER};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
 /// Colours by their roles: (name, light, dark). Figures are drawn in the light ones.
-const COLOURS: [(&str, &str, &str); 10] = [
+const COLOURS: [(&str, &str, &str); 11] = [
     ("paper", "#f6f7f9", "#0d1117"),
     ("card", "#ffffff", "#161b22"),
     ("ink", "#1f2328", "#e6edf3"),
@@ -20,6 +20,17 @@ const COLOURS: [(&str, &str, &str); 10] = [
     ("accent", "#d55e00", "#f0883e"),
     ("link", "#0a5c9e", "#6cb6ff"),
     ("layer", "#0072b2", "#4da6dc"),
+    ("chosen", "#b34a00", "#f0883e"),
+];
+
+/// Colours of the figures that the page exchanges by its own, with their roles.
+const EXCHANGED: [(Colour, &str); 6] = [
+    (PAPER, "card"),
+    (INK, "ink"),
+    (MUTED, "muted"),
+    (GRID, "line"),
+    (LAYER, "layer"),
+    (CHOSEN_TEXT, "chosen"),
 ];
 
 /// The page's text. `data` is a JSON document that a reader can download from the page.
@@ -101,8 +112,7 @@ fn style() -> String {
     );
     style.push_str(&include_str!("assets/page.css").replace("\r\n", "\n"));
     // a style rule wins over an attribute of the figure
-    for (colour, role) in [(PAPER, "card"), (INK, "ink"), (MUTED, "muted"), (GRID, "line"), (LAYER, "layer")]
-    {
+    for (colour, role) in EXCHANGED {
         let hex = colour.hex();
         for attribute in ["fill", "stroke"] {
             style.push_str(&format!("svg [{attribute}=\"{hex}\"] {{ {attribute}: var(--{role}); }}\n"));
@@ -235,9 +245,7 @@ mod tests {
 
     #[test]
     fn figures_are_drawn_in_the_light_colours_of_the_page() {
-        for (colour, role) in
-            [(PAPER, "card"), (INK, "ink"), (MUTED, "muted"), (GRID, "line"), (LAYER, "layer")]
-        {
+        for (colour, role) in EXCHANGED {
             let light = COLOURS.iter().find(|(name, ..)| *name == role).map(|(_, light, _)| *light);
             assert_eq!(light, Some(colour.hex().to_lowercase().as_str()), "{role}");
         }
@@ -254,7 +262,7 @@ mod tests {
             0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
         };
         let of = |role: &str| COLOURS.iter().find(|(name, ..)| *name == role).expect("is a role");
-        for text in ["ink", "muted", "link"] {
+        for text in ["ink", "muted", "link", "chosen"] {
             for ground in ["paper", "card", "mark"] {
                 let ((_, light, dark), (_, on_light, on_dark)) = (of(text), of(ground));
                 for (a, b) in [(light, on_light), (dark, on_dark)] {

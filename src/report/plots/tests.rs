@@ -104,6 +104,39 @@ fn every_shape_has_finite_places_within_the_figure() {
 }
 
 #[test]
+fn every_value_can_be_pointed_at_and_no_place_tells_two() {
+    for (case, answer) in CASES.iter() {
+        for (name, canvas) in figures(answer) {
+            assert!(!canvas.spots.is_empty(), "{case} {name}");
+            for (at, spot) in canvas.spots.iter().enumerate() {
+                let ((left, top), (right, bottom)) = (spot.from, spot.to);
+                let inside = left >= 0.0 && top >= 0.0 && right <= canvas.width && bottom <= canvas.height;
+                assert!(inside && right - left >= 2.0 && bottom - top >= 2.0, "{case} {name}: {spot:?}");
+                let lines = spot.text.lines().count();
+                assert!(lines >= 2 && !spot.text.contains("NaN"), "{case} {name}: {spot:?}");
+                for other in &canvas.spots[..at] {
+                    let apart = right <= other.from.0 + 1e-6
+                        || other.to.0 <= left + 1e-6
+                        || bottom <= other.from.1
+                        || other.to.1 <= top;
+                    assert!(apart, "{case} {name}: {spot:?} lies on {other:?}");
+                }
+            }
+            if name == "layers" {
+                let expected = answer.planned_layers.len()
+                    + answer
+                        .validation
+                        .conditions
+                        .iter()
+                        .filter(|row| row.condition.layer().is_none())
+                        .count();
+                assert_eq!(canvas.spots.len(), expected, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
 fn figures_are_written_as_svg_and_png() {
     let folder = tempfile::tempdir().unwrap();
     let (_, answer) = &CASES[1];
