@@ -213,7 +213,7 @@
       const bar = make("div", { class: "bar" });
       const name = place.dataset.name;
       if (rows.length > 1) sortable(table, rows);
-      if (rows.length > 5) filter(bar, rows, name);
+      if (rows.length > 3) filter(bar, rows, name);
       copies(bar, table);
       place.querySelector(".scroll").before(bar);
     }
