@@ -352,5 +352,8 @@ fn value_range(answer: &LayerAnswer) -> (f64, f64) {
     let lowest = ends().map(|interval| interval.low).fold(low, f64::min).max(low - 0.5 * span);
     let highest = ends().map(|interval| interval.high).fold(high, f64::max).min(high + 0.5 * span);
     let pad = 0.06 * (highest - lowest).max(0.01);
-    (lowest - pad, highest + pad)
+    // an interval may promise more than all and less than nothing; the axis does not
+    let floor = if low >= 0.0 { -0.03 } else { f64::NEG_INFINITY };
+    let ceiling = if high <= 1.0 { 1.03 } else { f64::INFINITY };
+    ((lowest - pad).max(floor), (highest + pad).min(ceiling))
 }

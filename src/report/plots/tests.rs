@@ -31,7 +31,13 @@ fn cases() -> Vec<(&'static str, LayerAnswer)> {
     long.slm = "another-organisation/deberta-v3-large-finetuned-on-everything-that-there-is-2024".to_owned();
     long.task = "tweet_sentiment_binary_with_a_long_suffix".to_owned();
     let five = vec![("base", 0.0), ("mappers", 0.005), ("random", -0.01), ("mlp", 0.01), ("shuffled", 0.0)];
+    let mut impossible = of(3, 0.2).study();
+    for cell in impossible.cells.iter_mut().filter(|cell| cell.condition == Condition::Layer(1)) {
+        let hits = cell.seed as f64 % 2.0;
+        cell.validation.scores.fill(hits);
+    }
     vec![
+        ("wide-intervals", impossible.answer().unwrap()),
         ("one-layer", with(of(1, 0.2))),
         ("five-layers", with(of(5, 0.25))),
         ("32-layers", with(Made { controls: five, ..of(32, 0.16) })),
@@ -137,9 +143,24 @@ fn every_value_can_be_pointed_at_and_no_place_tells_two() {
 }
 
 #[test]
+fn no_axis_offers_more_than_a_hundred_percent_or_less_than_none() {
+    for (case, answer) in CASES.iter() {
+        let ticks = layers::figure(answer).shapes.into_iter().filter_map(|shape| match shape {
+            Shape::Text(label) if label.x < 60.0 && !label.upright => {
+                label.text.replace('\u{2212}', "-").parse().ok()
+            }
+            _ => None,
+        });
+        let ticks: Vec<f64> = ticks.collect();
+        assert!(ticks.len() > 1, "{case}");
+        assert!(ticks.iter().all(|tick| (0.0..=100.0).contains(tick)), "{case}: {ticks:?}");
+    }
+}
+
+#[test]
 fn figures_are_written_as_svg_and_png() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, answer) = &CASES[1];
+    let (_, answer) = &CASES[2];
     for (name, canvas) in figures(answer) {
         let svg = render::svg(&canvas).unwrap();
         assert!(svg.starts_with("<svg width=\"900\"") && svg.trim_end().ends_with("</svg>"), "{name}");
