@@ -39,9 +39,9 @@ pub(super) fn first_sentence(answer: &LayerAnswer, synthetic: bool) -> String {
             format!("{tied}; {chosen} was chosen on validation and has on {set} {numbers}")
         }
         Verdict::Undecided => {
-            let none = if answer.tied.len() == 1 { "it" } else { "none" };
+            let none = if answer.tied.len() == 1 { "it is not" } else { "none is" };
             let chosen = chosen.described_as("the one chosen on validation", "chosen on validation");
-            format!("{tied}, and {none} is shown to beat no plug: {chosen} has on {set} {numbers}")
+            format!("{tied}, and {none} shown to beat no plug: {chosen} has on {set} {numbers}")
         }
         Verdict::Hurts => {
             let chosen = chosen.described_as("the best on validation", "the best on validation");

@@ -33,14 +33,29 @@ const EXCHANGED: [(Colour, &str); 6] = [
     (CHOSEN_TEXT, "chosen"),
 ];
 
-/// The page's text. `data` is a JSON document that a reader can download from the page.
-pub(super) fn page(document: &Document, data: Option<&str>) -> String {
+/// The page's text.
+pub(super) fn page(document: &Document) -> String {
     let mut page = String::new();
-    write_page(document, data, &mut page).expect("writing to a string cannot fail");
+    write_page(document, &mut page).expect("writing to a string cannot fail");
     page
 }
 
-fn write_page(document: &Document, data: Option<&str>, out: &mut String) -> fmt::Result {
+/// The page with a JSON document in it, which its reader can download as `report.json`.
+pub(super) fn with_data(page: &str, data: &str) -> String {
+    const END: &str = "</main>";
+    let (before, after) = page.rsplit_once(END).expect("`page` ends its main part");
+    let size = data.len().div_ceil(1000);
+    // `<` stands only within strings of JSON; written as its number it can neither end the element
+    // nor open a comment
+    let data = data.replace('<', "\\u003c");
+    format!(
+        "{before}<footer>\n<p>All numbers of this page in full precision are embedded in it as JSON, the same as \
+         <code>report.json</code> beside it. <a id=\"download\" download=\"report.json\" hidden>Download the data \
+         ({size} KB)</a></p>\n</footer>\n<script type=\"application/json\" id=\"data\">{data}</script>\n{END}{after}"
+    )
+}
+
+fn write_page(document: &Document, out: &mut String) -> fmt::Result {
     let title = escape(&document.title);
     let style = style();
     // a browser hashes a text whose line ends are line feeds, whatever a checkout made of them
@@ -72,9 +87,6 @@ fn write_page(document: &Document, data: Option<&str>, out: &mut String) -> fmt:
         out.push_str("</section>\n");
     }
     out.push_str("<p class=\"away\" id=\"status\" role=\"status\" aria-live=\"polite\"></p>\n");
-    if let Some(data) = data {
-        write_data(data, out)?;
-    }
     out.push_str("</main>\n</body>\n</html>\n");
     Ok(())
 }
@@ -86,19 +98,6 @@ fn write_contents(document: &Document, out: &mut String) -> fmt::Result {
     }
     out.push_str("</ul>\n</nav>\n");
     Ok(())
-}
-
-fn write_data(data: &str, out: &mut String) -> fmt::Result {
-    writeln!(
-        out,
-        "<footer>\n<p>All numbers of this page in full precision are embedded in it as JSON, the same as \
-         <code>report.json</code> beside it. <a id=\"download\" download=\"report.json\" hidden>Download the data \
-         ({} KB)</a></p>\n</footer>",
-        data.len().div_ceil(1000)
-    )?;
-    // `<` stands only within strings of JSON; written as its number it can neither end the element
-    // nor open a comment
-    writeln!(out, "<script type=\"application/json\" id=\"data\">{}</script>", data.replace('<', "\\u003c"))
 }
 
 /// The page's style: colours first, dark ones by the system's wish or the reader's, never on paper.
@@ -115,7 +114,8 @@ fn style() -> String {
     for (colour, role) in EXCHANGED {
         let hex = colour.hex();
         for attribute in ["fill", "stroke"] {
-            style.push_str(&format!("svg [{attribute}=\"{hex}\"] {{ {attribute}: var(--{role}); }}\n"));
+            // writing to a string cannot fail
+            let _ = writeln!(style, "svg [{attribute}=\"{hex}\"] {{ {attribute}: var(--{role}); }}");
         }
     }
     style
@@ -220,7 +220,7 @@ fn write_figure(figure: &Figure, out: &mut String) -> fmt::Result {
     )?;
     writeln!(
         out,
-        "<figcaption>{} <span class=\"files\">Also as {name}.svg, {name}.png and {name}.csv.</span></figcaption>\n\
+        "<figcaption>{} <span class=\"files\">Also as {name}.svg and {name}.png.</span></figcaption>\n\
          </figure>",
         escape(&figure.caption),
         name = figure.name

@@ -102,7 +102,7 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
     }
     texts.push(("report.md", markdown::page(&document)));
     texts.push(("report.tex", latex::page(&document)));
-    texts.push(("report.html", html::page(&document, Some(&data))));
+    texts.push(("report.html", html::with_data(&html::page(&document), &data)));
     texts.insert(0, ("report.json", data));
     for (name, text) in texts {
         written.push(put(dir, name, |path| write_text(path, &text))?);

@@ -117,7 +117,7 @@ fn layer_chart(answer: &LayerAnswer, svg: String) -> Vec<Block> {
     );
     let caption = "Every seed is a dot; the mean over seeds has its 95% t interval (an arrow where it leaves the \
                    plot). All conditions see the same examples, so differences are surer than these intervals look: \
-                   read them in the tables."
+                   read them in the tables. Numbers: layers.csv."
         .to_owned();
     vec![Block::Figure(Figure { name: "layers", svg, alternative, caption })]
 }
@@ -195,7 +195,8 @@ fn domains(answer: &LayerAnswer, svg: Option<String>) -> Vec<Block> {
             alternative: format!("Gain over no plug of every layer of {} on every domain.", answer.llm),
             caption: format!(
                 "All cells were trained on {} only. A dot marks a difference with p < 0.05 after Holm's correction \
-                 over the layers of its row. The row of {} shows validation, on which the layer was chosen.",
+                 over the layers of its row. The row of {} shows validation, on which the layer was chosen. \
+                 Numbers: transfer.csv.",
                 answer.task, answer.task
             ),
         }));
@@ -245,7 +246,7 @@ fn best(answer: &LayerAnswer, svg: String) -> Vec<Block> {
     });
     let caption = format!(
         "On validation, by resampling seeds and examples. Tied with the best are {}: their intervals of the \
-         difference to the best, made to hold for all layers at once, cover zero.",
+         difference to the best, made to hold for all layers at once, cover zero. Numbers: best.csv.",
         ranges(&answer.tied)
     );
     let mut blocks = vec![Block::Figure(Figure { name: "best", svg, alternative, caption })];

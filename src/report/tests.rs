@@ -104,6 +104,11 @@ fn the_last_layer_as_the_best_has_no_comma_too_many_whatever_the_verdict() {
             .contains("beat no plug: layer 31, the last layer and the one chosen on validation, has on test"),
         "{undecided}"
     );
+    let single = sentence(vec![31], (0.1, -0.2, 0.4));
+    assert!(
+        single.contains("sst2, and it is not shown to beat no plug: layer 31, the last layer and"),
+        "{single}"
+    );
     let hurts = sentence(vec![30, 31], (-0.6, -1.0, -0.2));
     assert!(
         hurts.contains("hurts on sst2: layer 31, the last layer and the best on validation, has on test"),
@@ -115,7 +120,7 @@ fn the_last_layer_as_the_best_has_no_comma_too_many_whatever_the_verdict() {
     unknown.claims.clear();
     let unknown = first_sentence(&unknown, false);
     assert!(unknown.contains("layer 31, the last layer, was chosen on validation"), "{unknown}");
-    for text in [undecided, hurts, alone, unknown] {
+    for text in [undecided, single, hurts, alone, unknown] {
         assert!(!text.contains(",,") && !text.contains(", ,"), "{text}");
     }
 }
@@ -302,7 +307,8 @@ fn every_chart_of_the_page_tells_its_values_and_has_a_table_beside_it() {
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let page = read("report.html");
     for name in ["layers", "best", "transfer"] {
-        assert!(page.contains(&format!("Also as {name}.svg, {name}.png and {name}.csv.")), "{name}");
+        assert!(page.contains(&format!("Also as {name}.svg and {name}.png.")), "{name}");
+        assert!(page.contains(&format!("Numbers: {name}.csv.")), "{name}");
         assert!(read(&format!("{name}.csv")).lines().count() > 1);
     }
     // a layer and control of the first chart, a compared layer of the second, a field of the third
