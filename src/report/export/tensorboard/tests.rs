@@ -5,7 +5,12 @@ use super::super::scalars::tests::run;
 use super::*;
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 /// engines.md, section 6.2: check value and golden bytes.
@@ -33,7 +38,7 @@ fn slow_checksum(bytes: &[u8]) -> u32 {
         }
     }
     crc = !crc;
-    (crc >> 15 | crc << 17).wrapping_add(0xA282_EAD8)
+    crc.rotate_right(15).wrapping_add(0xA282_EAD8)
 }
 
 enum Field {
