@@ -8,6 +8,9 @@ use super::plots::palette::{CHOSEN_TEXT, Colour, GRID, INK, LAYER, MUTED, PAPER}
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
 
+/// A page can be sent by mail: it has fewer bytes than this.
+const LARGEST_PAGE: usize = 2_000_000;
+
 /// Colours by their roles: (name, light, dark). Figures are drawn in the light ones.
 const COLOURS: [(&str, &str, &str); 11] = [
     ("paper", "#f6f7f9", "#0d1117"),
@@ -40,7 +43,8 @@ pub(super) fn page(document: &Document) -> String {
     page
 }
 
-/// The page with a JSON document in it, which its reader can download as `report.json`.
+/// The page with a JSON document in it, which its reader can download as `report.json`; data that
+/// would make the page too large stay beside it, and the page says so.
 pub(super) fn with_data(page: &str, data: &str) -> String {
     const END: &str = "</main>";
     let (before, after) = page.rsplit_once(END).expect("`page` ends its main part");
@@ -48,11 +52,19 @@ pub(super) fn with_data(page: &str, data: &str) -> String {
     // `<` stands only within strings of JSON; written as its number it can neither end the element
     // nor open a comment
     let data = data.replace('<', "\\u003c");
-    format!(
-        "{before}<footer>\n<p>All numbers of this page in full precision are embedded in it as JSON, the same as \
-         <code>report.json</code> beside it. <a id=\"download\" download=\"report.json\" hidden>Download the data \
-         ({size} KB)</a></p>\n</footer>\n<script type=\"application/json\" id=\"data\">{data}</script>\n{END}{after}"
-    )
+    let footer = if page.len() + data.len() + 1000 < LARGEST_PAGE {
+        format!(
+            "<footer>\n<p>All numbers of this page in full precision are embedded in it as JSON, the same as \
+             <code>report.json</code> beside it. <a id=\"download\" download=\"report.json\" hidden>Download the data \
+             ({size} KB)</a></p>\n</footer>\n<script type=\"application/json\" id=\"data\">{data}</script>"
+        )
+    } else {
+        format!(
+            "<footer>\n<p>All numbers of this page in full precision are in <code>report.json</code> beside it \
+             ({size} KB).</p>\n</footer>"
+        )
+    };
+    format!("{before}{footer}\n{END}{after}")
 }
 
 fn write_page(document: &Document, out: &mut String) -> fmt::Result {
@@ -241,6 +253,17 @@ mod tests {
             assert_eq!(base64(text.as_bytes()), expected);
         }
         assert_eq!(source_hash(""), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
+
+    #[test]
+    fn data_that_would_make_the_page_too_large_stay_beside_it() {
+        let page = page(&Document { title: "A".into(), lead: "B".into(), sections: Vec::new() });
+        let with = |size: usize| with_data(&page, &format!("\"{}\"", "<".repeat(size)));
+        assert!(with(10).contains(&format!("id=\"data\">\"{}\"</script>", "\\u003c".repeat(10))));
+        // escaped, a bracket takes six bytes
+        let large = with(400_000);
+        assert!(large.len() < 100_000 && !large.contains("id=\"data\"") && large.contains("(401 KB)"));
+        assert!(large.contains("report.json") && large.ends_with("</main>\n</body>\n</html>\n"));
     }
 
     #[test]
