@@ -8,6 +8,7 @@ use clap::ColorChoice;
 
 use crate::error::Failure;
 use crate::hub;
+use crate::report::export::mlflow::Credentials;
 
 /// A variable, if it is set and is text.
 fn variable(name: &str) -> Option<String> {
@@ -31,6 +32,31 @@ pub(crate) fn program() -> PathBuf {
 /// As [`hub::Settings::from_environment`].
 pub(crate) fn hub_settings(token_file: Option<&Path>, offline: bool) -> Result<hub::Settings, Failure> {
     Ok(hub::Settings::from_environment(variable, token_file, offline)?)
+}
+
+/// What the variables of MLflow's own client say of its server.
+pub(crate) struct Mlflow {
+    /// Address of the server.
+    pub(crate) server: Option<String>,
+    /// Name of the experiment.
+    pub(crate) experiment: Option<String>,
+    /// Who asks.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// Reads them.
+pub(crate) fn mlflow() -> Mlflow {
+    let given = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    let password = || {
+        let (user, password) = (given("MLFLOW_TRACKING_USERNAME")?, given("MLFLOW_TRACKING_PASSWORD")?);
+        Some(Credentials::Password { user, password })
+    };
+    let token = given("MLFLOW_TRACKING_TOKEN").map(|token| Credentials::Token(token.trim().to_owned()));
+    Mlflow {
+        server: given("MLFLOW_TRACKING_URI"),
+        experiment: given("MLFLOW_EXPERIMENT_NAME"),
+        credentials: token.or_else(password),
+    }
 }
 
 /// Whether a person sees standard error.

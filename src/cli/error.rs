@@ -62,6 +62,9 @@ pub(crate) enum Error {
         /// Directory of all outputs.
         out: PathBuf,
     },
+    /// A server of MLflow elsewhere, while offline.
+    #[error("offline by `--offline`, and the MLflow server `{0}` is not on this machine")]
+    OfflineServer(String),
     /// Nothing to remove was named.
     #[error("nothing to remove is named: expected models, `--all` or `--unfinished`")]
     NothingNamed,
@@ -138,6 +141,9 @@ impl Diagnose for Error {
                                  what is damaged is fetched again after `pifi-probe cache rm MODEL`"
                     .into()
             }
+            Self::OfflineServer(_) => {
+                "leave `--offline` out, or export to files with `--to tensorboard`".into()
+            }
             Self::NothingNamed => "`pifi-probe cache ls` shows what there is".into(),
             Self::Bug(_) => "please report it with the command and the lines above".into(),
             Self::Unwritable { .. } => "choose a place that you may write to".into(),
@@ -157,6 +163,7 @@ impl Diagnose for Error {
             | Self::StudyName(_)
             | Self::NothingNamed => Category::Usage,
             Self::CellsFailed { .. } => Category::CellsFailed,
+            Self::OfflineServer(_) => Category::Offline,
             Self::Interrupted => Category::Interrupted,
             Self::Stopped(_) => Category::Stopped,
             _ => Category::Failure,

@@ -129,6 +129,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Runs(args) => commands::runs::run(args, context),
         Command::Report(args) => commands::report::run(&args, context),
         Command::Similarity(args) => commands::similarity::run(&args, context),
+        Command::Export(args) => commands::export::run(&args, context),
         Command::Verify(args) => commands::verify::run(&args, context),
         Command::Doctor => commands::doctor::run(context),
         Command::Cache(args) => commands::cache::run(args, context),

@@ -30,29 +30,30 @@ pub(super) fn verdict(answer: &LayerAnswer) -> Verdict {
 pub(super) fn first_sentence(answer: &LayerAnswer, synthetic: bool) -> String {
     let tied = tied(answer);
     let chosen = chosen(answer);
-    // the last layer's name ends in a comma of its own
-    let named = chosen.trim_end_matches(',');
     let numbers = numbers(answer);
     let set = set_name(answer);
     let (llm, slm, task) = (&answer.llm, &answer.slm, &answer.task);
     let mut sentence = match verdict(answer) {
-        Verdict::Helps => format!("{tied}; {chosen} was chosen on validation and has on {set} {numbers}"),
+        Verdict::Helps => {
+            let chosen = chosen.subject();
+            format!("{tied}; {chosen} was chosen on validation and has on {set} {numbers}")
+        }
         Verdict::Undecided => {
             let none = if answer.tied.len() == 1 { "it is not" } else { "none is" };
-            format!(
-                "{tied}, and {none} shown to beat no plug: {named}, chosen on validation, has on {set} {numbers}"
-            )
+            let chosen = chosen.described_as("the one chosen on validation", "chosen on validation");
+            format!("{tied}, and {none} shown to beat no plug: {chosen} has on {set} {numbers}")
         }
-        Verdict::Hurts => format!(
-            "Plugging a layer of {llm} into {slm} hurts on {task}: {named}, the best on validation, has on {set} \
-             {numbers}"
-        ),
+        Verdict::Hurts => {
+            let chosen = chosen.described_as("the best on validation", "the best on validation");
+            format!("Plugging a layer of {llm} into {slm} hurts on {task}: {chosen} has on {set} {numbers}")
+        }
         Verdict::Unknown => {
             let layer = Condition::Layer(answer.chosen);
             let mean = answer
                 .claim_set()
                 .get(&layer)
                 .map_or_else(String::new, |row| format!(" and has {}% on {set}", percent(row.metric.mean)));
+            let chosen = chosen.subject();
             format!(
                 "{tied}; {chosen} was chosen on validation{mean}, but no cell without a plug has finished, so whether \
                  it gains anything is unknown"
@@ -83,17 +84,34 @@ fn tied(answer: &LayerAnswer) -> String {
     }
 }
 
-fn chosen(answer: &LayerAnswer) -> String {
-    let name = if answer.tied.len() == 1 && verdict(answer) == Verdict::Helps {
-        "it".to_owned()
-    } else {
-        format!("layer {}", answer.chosen)
-    };
-    if answer.chosen == answer.last() && answer.layers > 1 {
-        format!("{name}, the last layer,")
-    } else {
-        name
+/// The chosen layer within a sentence.
+struct Chosen {
+    name: String,
+    /// It is also the LLM's last layer, which the sentence says in passing.
+    is_last: bool,
+}
+
+impl Chosen {
+    /// Before a verb: `layer 31, the last layer,`.
+    fn subject(&self) -> String {
+        if self.is_last { format!("{}, the last layer,", self.name) } else { self.name.clone() }
     }
+
+    /// With what else is said of it: `layer 31, the last layer and the best on validation,`.
+    fn described_as(&self, beside_last: &str, alone: &str) -> String {
+        let name = &self.name;
+        if self.is_last {
+            format!("{name}, the last layer and {beside_last},")
+        } else {
+            format!("{name}, {alone},")
+        }
+    }
+}
+
+fn chosen(answer: &LayerAnswer) -> Chosen {
+    let named = answer.tied.len() == 1 && verdict(answer) == Verdict::Helps;
+    let name = if named { "it".to_owned() } else { format!("layer {}", answer.chosen) };
+    Chosen { name, is_last: answer.chosen == answer.last() && answer.layers > 1 }
 }
 
 fn set_name(answer: &LayerAnswer) -> &'static str {

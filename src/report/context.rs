@@ -7,7 +7,7 @@ use super::ReportContext;
 use crate::analysis::collect::Collected;
 use crate::error::Failure;
 use crate::runs::record::Status;
-use crate::runs::{RunRecord, Store};
+use crate::runs::{Condition, RunRecord, Store};
 use crate::sweep::{ModelAt, Plan};
 
 /// Gathers it from a plan and its runs.
@@ -89,6 +89,22 @@ fn cost(plan: &Plan, records: &[RunRecord]) -> Vec<(String, String)> {
     ];
     if !records.is_empty() {
         rows.push(("time a cell".to_owned(), format!("{:.1} s", seconds / records.len() as f64)));
+    }
+    for (what, with_layer) in [("a cell with a layer", true), ("a cell without one", false)] {
+        let of = |record: &&RunRecord| matches!(record.condition, Condition::Layer(_)) == with_layer;
+        let times: Vec<f64> = records.iter().filter(of).map(|record| record.cost.seconds).collect();
+        let (least, most) = times.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), t| (a.min(*t), b.max(*t)));
+        if !times.is_empty() {
+            rows.push((
+                format!("time of {what}"),
+                format!("{least:.1} to {most:.1} s ({} cells)", times.len()),
+            ));
+        }
+    }
+    let fetched: Vec<u64> = records.iter().filter_map(|record| record.cost.bytes_fetched).collect();
+    if fetched.iter().any(|bytes| *bytes > 0) {
+        let mebibytes = fetched.iter().sum::<u64>() as f64 / 1_048_576.0;
+        rows.push(("fetched for these cells".to_owned(), format!("{mebibytes:.0} MiB")));
     }
     let rates: Vec<f64> = records.iter().filter_map(|record| record.cost.tokens_per_second).collect();
     if !rates.is_empty() {

@@ -10,6 +10,9 @@
 //! are claimed in the report, choosing by these columns would favour luck; at the end
 //! `validation_seed_S` for every seed S.
 //!
+//! `best.csv`, one row a compared layer: `layer`, `p_best`, `behind_best` with its interval, `tied`,
+//! `chosen`.
+//!
 //! `transfer.csv`, one row a set and condition: `set`, `role` (validation, test, domain),
 //! `examples`, `overlapping`, `condition`, `seeds`, `mean`, `low`, `high`, `over_base` with
 //! interval and p values, and the same without overlapping texts.
@@ -59,6 +62,25 @@ pub(super) fn layers(answer: &LayerAnswer) -> String {
             cells.push(number(value));
         }
         text.push_str(&line(&cells));
+    }
+    text
+}
+
+/// The text of `best.csv`.
+pub(super) fn best(answer: &LayerAnswer) -> String {
+    let mut text = line(&fields("layer p_best behind_best behind_best_low behind_best_high tied chosen"));
+    for best in &answer.best_probability {
+        let behind = answer.behind.iter().find(|behind| behind.layer == best.layer);
+        let difference = behind.map(|behind| behind.difference);
+        text.push_str(&line(&[
+            best.layer.to_string(),
+            number(Some(best.probability)),
+            number(difference.map(|estimate| estimate.value)),
+            number(difference.map(|estimate| estimate.low)),
+            number(difference.map(|estimate| estimate.high)),
+            answer.tied.contains(&best.layer).to_string(),
+            (best.layer == answer.chosen).to_string(),
+        ]));
     }
     text
 }

@@ -54,6 +54,14 @@ pub(super) struct Document {
     pub(super) sections: Vec<Section>,
 }
 
+impl Document {
+    /// Whether one of its figures has this name.
+    pub(super) fn has_figure(&self, name: &str) -> bool {
+        let mut blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        blocks.any(|block| matches!(block, Block::Figure(figure) if figure.name == name))
+    }
+}
+
 impl Table {
     /// A table of two columns, from pairs.
     pub(super) fn of_pairs(caption: &str, header: [&str; 2], pairs: &[(String, String)]) -> Self {

@@ -1,11 +1,15 @@
-//! An answer as files: figures (SVG and PNG), tables (CSV) and a page (HTML and Markdown). Computes
-//! no statistic: every number comes with the answer.
+//! An answer as files: figures (SVG and PNG), tables (CSV) and a page (HTML, Markdown and LaTeX), and
+//! runs for other programs to read ([`export`]). Computes no statistic: every number comes with the
+//! answer.
 
 mod answer;
 mod context;
 mod csv;
+mod data;
 mod document;
+pub mod export;
 mod html;
+mod latex;
 mod markdown;
 mod plots;
 mod sections;
@@ -69,9 +73,9 @@ impl Diagnose for Error {
     }
 }
 
-/// Writes `layers.svg`, `layers.png`, `layers.csv`, `report.md` and `report.html`; `best.svg` and
-/// `.png` where there are layers to choose between; `transfer.csv`, `.svg` and `.png` where other
-/// domains were evaluated. Each file is written beside its name and renamed when whole. Returns
+/// Writes `layers.svg`, `layers.png`, `layers.csv`, `report.json`, `report.md`, `report.tex` and
+/// `report.html`; `best.csv`, `.svg` and `.png` where there are layers to choose between;
+/// `transfer.csv`, `.svg` and `.png` where other domains were evaluated. Each file is written beside its name and renamed when whole. Returns
 /// the files in the order written, the HTML page last.
 ///
 /// # Errors
@@ -91,12 +95,18 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
         }
     }
     let document = sections::document(answer, context, figures);
+    let data = data::json(answer, context);
     let mut texts = vec![("layers.csv", csv::layers(answer))];
+    if document.has_figure("best") {
+        texts.push(("best.csv", csv::best(answer)));
+    }
     if !answer.domains.is_empty() {
         texts.push(("transfer.csv", csv::transfer(answer)));
     }
     texts.push(("report.md", markdown::page(&document)));
-    texts.push(("report.html", html::page(&document)));
+    texts.push(("report.tex", latex::page(&document)));
+    texts.push(("report.html", html::with_data(&html::page(&document), &data)));
+    texts.insert(0, ("report.json", data));
     for (name, text) in texts {
         written.push(put(dir, name, |path| write_text(path, &text))?);
     }

@@ -1,16 +1,14 @@
-//! What a report says, in order: the answer, the claims, the layer chart, all conditions, other
-//! domains, P(best), cost, failures, warnings, how things were chosen, and where it all comes from.
+//! What a report says, in order: the answer, the claims, the layer chart, P(best), all conditions,
+//! other domains, cost, failures, warnings, how things were chosen, and where it all comes from.
 
 use super::answer::{first_sentence, further_sentences};
 use super::document::{Block, Document, Figure, Row, Section, Table};
 use super::text::{
-    capital, condition, control_meaning, count, p_value, percent, plural, points_with_interval,
-    size_in_points,
+    capital, condition, control_meaning, count, mean, p_value, percent, plural, points_with_interval,
+    row_name, size_in_points,
 };
 use super::{ReportContext, plots};
-use crate::analysis::layers::{
-    Condition, ConditionOnSet, Contrast, LayerAnswer, SetAnswer, SetRole, Summary, ranges,
-};
+use crate::analysis::layers::{Condition, ConditionOnSet, Contrast, LayerAnswer, SetAnswer, SetRole, ranges};
 use crate::analysis::statistics::Undefined;
 
 const NONE: &str = "\u{2013}";
@@ -28,13 +26,13 @@ pub(super) fn document(answer: &LayerAnswer, context: &ReportContext, figures: F
     let mut sections = vec![
         section("What the chosen layer gains", claims(answer)),
         section("The metric by layer", layer_chart(answer, figures.layers)),
-        section("All conditions", conditions(answer)),
     ];
-    if !answer.domains.is_empty() {
-        sections.push(section("Does it carry over to other domains?", domains(answer, figures.transfer)));
-    }
     if let Some(svg) = figures.best {
         sections.push(section("How sure is the choice?", best(answer, svg)));
+    }
+    sections.push(section("All conditions", conditions(answer)));
+    if !answer.domains.is_empty() {
+        sections.push(section("Does it carry over to other domains?", domains(answer, figures.transfer)));
     }
     if !context.cost.is_empty() {
         let table = Table::of_pairs("", ["What", "Cost"], &context.cost);
@@ -119,7 +117,7 @@ fn layer_chart(answer: &LayerAnswer, svg: String) -> Vec<Block> {
     );
     let caption = "Every seed is a dot; the mean over seeds has its 95% t interval (an arrow where it leaves the \
                    plot). All conditions see the same examples, so differences are surer than these intervals look: \
-                   read them in the tables."
+                   read them in the tables. Numbers: layers.csv."
         .to_owned();
     vec![Block::Figure(Figure { name: "layers", svg, alternative, caption })]
 }
@@ -197,7 +195,8 @@ fn domains(answer: &LayerAnswer, svg: Option<String>) -> Vec<Block> {
             alternative: format!("Gain over no plug of every layer of {} on every domain.", answer.llm),
             caption: format!(
                 "All cells were trained on {} only. A dot marks a difference with p < 0.05 after Holm's correction \
-                 over the layers of its row. The row of {} shows validation, on which the layer was chosen.",
+                 over the layers of its row. The row of {} shows validation, on which the layer was chosen. \
+                 Numbers: transfer.csv.",
                 answer.task, answer.task
             ),
         }));
@@ -247,7 +246,7 @@ fn best(answer: &LayerAnswer, svg: String) -> Vec<Block> {
     });
     let caption = format!(
         "On validation, by resampling seeds and examples. Tied with the best are {}: their intervals of the \
-         difference to the best, made to hold for all layers at once, cover zero.",
+         difference to the best, made to hold for all layers at once, cover zero. Numbers: best.csv.",
         ranges(&answer.tied)
     );
     let mut blocks = vec![Block::Figure(Figure { name: "best", svg, alternative, caption })];
@@ -319,33 +318,11 @@ fn manifest(context: &ReportContext) -> Vec<Block> {
     ]
 }
 
-fn row_name(answer: &LayerAnswer, of: &Condition) -> String {
-    let name = condition(of);
-    let marks: Vec<&str> = [
-        (*of == Condition::Layer(answer.chosen)).then_some("chosen"),
-        (*of == Condition::Layer(answer.last())).then_some("last"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    if marks.is_empty() { name } else { format!("{name} ({})", marks.join(", ")) }
-}
-
 fn set_name(set: &SetAnswer) -> String {
     match set.role {
         SetRole::Validation => format!("{} validation", set.name),
         SetRole::Test => format!("{} test", set.name),
         SetRole::Domain => set.name.clone(),
-    }
-}
-
-/// `91.2 [90.1, 92.3]`; a single seed has its mean only.
-fn mean(summary: &Summary) -> String {
-    match &summary.interval {
-        Ok(interval) => {
-            format!("{} [{}, {}]", percent(interval.value), percent(interval.low), percent(interval.high))
-        }
-        Err(_) => percent(summary.mean),
     }
 }
 

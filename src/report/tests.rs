@@ -93,6 +93,39 @@ fn the_last_layer_as_the_best_is_called_so() {
 }
 
 #[test]
+fn the_last_layer_as_the_best_has_no_comma_too_many_whatever_the_verdict() {
+    let sentence = |tied: Vec<usize>, gain: (f64, f64, f64)| {
+        let (value, low, high) = gain;
+        first_sentence(&answer(tied, 31, &[(Condition::base(), value, low, high)]), false)
+    };
+    let undecided = sentence(vec![30, 31], (0.1, -0.2, 0.4));
+    assert!(
+        undecided
+            .contains("beat no plug: layer 31, the last layer and the one chosen on validation, has on test"),
+        "{undecided}"
+    );
+    let single = sentence(vec![31], (0.1, -0.2, 0.4));
+    assert!(
+        single.contains("sst2, and it is not shown to beat no plug: layer 31, the last layer and"),
+        "{single}"
+    );
+    let hurts = sentence(vec![30, 31], (-0.6, -1.0, -0.2));
+    assert!(
+        hurts.contains("hurts on sst2: layer 31, the last layer and the best on validation, has on test"),
+        "{hurts}"
+    );
+    let alone = sentence(vec![31], (0.6, 0.2, 1.0));
+    assert!(alone.contains("; it, the last layer, was chosen on validation"), "{alone}");
+    let mut unknown = answer(vec![31], 31, &[]);
+    unknown.claims.clear();
+    let unknown = first_sentence(&unknown, false);
+    assert!(unknown.contains("layer 31, the last layer, was chosen on validation"), "{unknown}");
+    for text in [undecided, single, hurts, alone, unknown] {
+        assert!(!text.contains(",,") && !text.contains(", ,"), "{text}");
+    }
+}
+
+#[test]
 fn one_seed_and_a_missing_base_are_admitted_in_the_first_sentence() {
     let mut answer = answer(vec![21], 21, &[(last(), 0.3, -0.1, 0.7)]);
     answer.seeds = vec![1];
@@ -144,13 +177,16 @@ fn all_files_are_written_and_nothing_half_written_remains() {
         .collect();
     found.sort();
     let expected = [
+        "best.csv",
         "best.png",
         "best.svg",
         "layers.csv",
         "layers.png",
         "layers.svg",
         "report.html",
+        "report.json",
         "report.md",
+        "report.tex",
         "transfer.csv",
         "transfer.png",
         "transfer.svg",
@@ -171,7 +207,7 @@ fn an_unwritable_folder_is_an_error_with_its_path() {
 
 #[test]
 fn names_from_outside_cannot_leave_their_place() {
-    let hostile = "<script>alert(1)</script>\"'><img src=x onerror=y>|`**[a](http://b)";
+    let hostile = "<script>alert(1)</script><!--\"'><img src=x onerror=y>|`**[a](http://b)";
     let mut answer = study();
     answer.llm = hostile.to_owned();
     answer.slm = hostile.to_owned();
@@ -187,9 +223,19 @@ fn names_from_outside_cannot_leave_their_place() {
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     for name in ["report.html", "layers.svg", "transfer.svg"] {
         let text = read(name);
-        assert!(!text.contains("<script") && !text.contains("<img"), "{name}");
+        // the page's own script and its data open with something else
+        assert!(!text.contains("<script>alert") && !text.contains("<img"), "{name}");
         assert!(text.contains("&lt;script&gt;") || name == "transfer.svg", "{name}");
     }
+    let page = read("report.html");
+    assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
+    let data = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap().0;
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["title"], hostile);
+    assert_eq!(data["answer"]["llm"], hostile);
+    assert_eq!(data, serde_json::from_str::<serde_json::Value>(&read("report.json")).unwrap());
+    let latex = read("report.tex");
+    assert!(latex.contains("\\textless{}script\\textgreater{}alert(1)") && !latex.contains("<script"));
     let markdown = read("report.md");
     let outside_code = markdown.split("```").step_by(2).collect::<String>();
     assert!(!outside_code.contains("<script") && !outside_code.contains("[a]("), "{outside_code}");
@@ -200,14 +246,37 @@ fn names_from_outside_cannot_leave_their_place() {
 }
 
 #[test]
-fn the_page_loads_nothing_and_runs_nothing() {
+fn the_page_loads_nothing_and_runs_nothing_but_its_own_script() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &study(), &context()).unwrap();
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
-    assert!(page.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
-    for word in ["src=", "href=", "<script", "<link", "<iframe", "@import", "url(", "onload"] {
-        assert!(!page.contains(word), "the page has `{word}`");
+    let between = |open: &str, close: &str| page.split_once(open).unwrap().1.split_once(close).unwrap().0;
+    let (style, script) = (between("<style>", "</style>"), between("<script>", "</script>"));
+    // the policy allows exactly these two by what they are
+    let allowed = |text: &str| {
+        use sha2::Digest;
+        format!("'sha256-{}'", html::base64(&sha2::Sha256::digest(text)))
+    };
+    assert_eq!(
+        between("http-equiv=\"Content-Security-Policy\" content=\"", "\""),
+        format!(
+            "default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
+            allowed(style),
+            allowed(script)
+        )
+    );
+    assert!(!page.contains("unsafe-") && script.len() < 20_000 && script.is_ascii());
+    let markup = page.replacen(script, "", 1);
+    for word in
+        ["src=", "<link", "<iframe", "<img", "<object", "@import", "url(", " style=", " onload", " onclick"]
+    {
+        assert!(!markup.contains(word), "the page has `{word}`");
     }
+    for word in ["fetch(", "XMLHttpRequest", "import(", "WebSocket", "sendBeacon", "innerHTML", "eval("] {
+        assert!(!script.contains(word), "the script has `{word}`");
+    }
+    // links lead to places of the page itself
+    assert_eq!(markup.matches("href=").count(), markup.matches("href=\"#s").count());
     // the only addresses are the names of XML namespaces
     for (at, _) in page.match_indices("http") {
         assert!(page[at..].starts_with("http-equiv") || page[at..].starts_with("http://www.w3.org/2000/svg"));
@@ -215,9 +284,41 @@ fn the_page_loads_nothing_and_runs_nothing() {
     assert!(page.len() < 2_000_000, "{}", page.len());
     assert_eq!(page.matches("<svg ").count(), 3);
     assert_eq!(page.matches("<svg role=\"img\" aria-label=").count(), 3);
-    for (open, close) in [("<table", "</table>"), ("<section>", "</section>"), ("<figure>", "</figure>")] {
+    for (open, close) in [("<table ", "</table>"), ("<section ", "</section>"), ("<figure>", "</figure>")] {
         assert_eq!(page.matches(open).count(), page.matches(close).count(), "{open}");
     }
+}
+
+#[test]
+fn the_largest_studies_stay_below_two_megabytes() {
+    let domains = vec!["cr", "mr", "imdb", "yelp", "amazon", "tweets", "hotels", "gadgets"];
+    let made = Made { domains, seeds: 5, overlap_every: 5, examples: 60, ..Made::new(hump(80, 0.16)) };
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &made.study().answer().unwrap(), &context()).unwrap();
+    let size = std::fs::metadata(folder.path().join("report.html")).unwrap().len();
+    assert!(size < 2_000_000, "{size}");
+}
+
+#[test]
+fn every_chart_of_the_page_tells_its_values_and_has_a_table_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let answer = study();
+    write(folder.path(), &answer, &context()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let page = read("report.html");
+    for name in ["layers", "best", "transfer"] {
+        assert!(page.contains(&format!("Also as {name}.svg and {name}.png.")), "{name}");
+        assert!(page.contains(&format!("Numbers: {name}.csv.")), "{name}");
+        assert!(read(&format!("{name}.csv")).lines().count() > 1);
+    }
+    // a layer and control of the first chart, a compared layer of the second, a field of the third
+    let spots = |name: &str| read(name).matches("<rect class=\"spot\"").count();
+    assert_eq!(spots("layers.svg"), 32 + 3);
+    assert_eq!(spots("best.svg"), answer.best_probability.len());
+    assert_eq!(spots("transfer.svg"), 3 * (32 + 2));
+    let chosen = answer.validation.get(&Condition::Layer(answer.chosen)).unwrap();
+    let title = format!("<title>layer {} (chosen)\naccuracy {} %", answer.chosen, text::mean(&chosen.metric));
+    assert!(page.contains(&title), "{title}");
 }
 
 #[test]
@@ -233,12 +334,13 @@ fn the_first_sentence_opens_the_page_and_the_same_content_is_in_markdown() {
     let lines: Vec<&str> = markdown.lines().collect();
     assert!(lines[0].starts_with("# ") && lines[0].ends_with("(synthetic data)"));
     assert_eq!(lines[2], markdown::escape(&sentence));
+    let mut before = 0;
     for heading in [
         "What the chosen layer gains",
         "The metric by layer",
+        "How sure is the choice?",
         "All conditions",
         "Does it carry over to other domains?",
-        "How sure is the choice?",
         "Cost",
         "Failures",
         "Warnings",
@@ -246,7 +348,9 @@ fn the_first_sentence_opens_the_page_and_the_same_content_is_in_markdown() {
         "Notes",
         "Manifest",
     ] {
-        assert!(page.contains(&format!("<h2>{heading}</h2>")), "{heading}");
+        let place = page.find(&format!("<h2>{heading}</h2>"));
+        assert!(place > Some(before), "{heading} is not after what stands before it");
+        before = place.unwrap();
         assert!(markdown.contains(&format!("## {heading}\n")), "{heading}");
     }
     for text in ["layer 3, seed 2", "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b", "12 texts were truncated"] {
@@ -319,7 +423,8 @@ fn studies_of_every_shape_have_a_report() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &answer, &ReportContext::default()).unwrap();
         let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
-        assert!(!page.contains("NaN") && !page.contains("inf%"));
+        let (_, body) = page.split_once("</head>").unwrap();
+        assert!(!body.contains("NaN") && !body.contains("inf%"));
     }
 }
 

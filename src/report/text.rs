@@ -1,6 +1,6 @@
 //! How numbers and names are written: the same in figures, pages and tables.
 
-use crate::analysis::layers::Condition;
+use crate::analysis::layers::{Condition, LayerAnswer, Summary};
 use crate::analysis::statistics::Estimate;
 
 /// A fraction in percent with one decimal, without the sign: `91.2`.
@@ -62,6 +62,29 @@ pub(super) fn condition(condition: &Condition) -> String {
     match condition {
         Condition::Layer(layer) => format!("layer {layer}"),
         Condition::Control(name) => control(name).to_owned(),
+    }
+}
+
+/// What a reader calls a row: `layer 7 (chosen, last)`.
+pub(super) fn row_name(answer: &LayerAnswer, of: &Condition) -> String {
+    let name = condition(of);
+    let marks: Vec<&str> = [
+        (*of == Condition::Layer(answer.chosen)).then_some("chosen"),
+        (*of == Condition::Layer(answer.last())).then_some("last"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if marks.is_empty() { name } else { format!("{name} ({})", marks.join(", ")) }
+}
+
+/// `91.2 [90.1, 92.3]`; a single seed has its mean only.
+pub(super) fn mean(summary: &Summary) -> String {
+    match &summary.interval {
+        Ok(interval) => {
+            format!("{} [{}, {}]", percent(interval.value), percent(interval.low), percent(interval.high))
+        }
+        Err(_) => percent(summary.mean),
     }
 }
 

@@ -17,6 +17,32 @@ pub fn now() -> String {
     rfc3339(SystemTime::now())
 }
 
+/// Milliseconds since 1970 of a moment as [`rfc3339`] writes it; `None` for anything else.
+pub fn milliseconds(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    let shape = b"0000-00-00T00:00:00.000Z";
+    let fits = |(byte, model): (&u8, &u8)| if *model == b'0' { byte.is_ascii_digit() } else { byte == model };
+    if bytes.len() != shape.len() || !bytes.iter().zip(shape).all(fits) {
+        return None;
+    }
+    let number = |from: usize, to: usize| text[from..to].parse::<u64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let within = (1..=12).contains(&month) && day > 0 && hour < 24 && minute < 60 && second < 60;
+    if year < 1970 || !within {
+        return None;
+    }
+    // the way back of `civil`: years and months from March
+    let (from_march, year_of_march) = ((month + 9) % 12, year - u64::from(month <= 2));
+    let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+    let day_of_era =
+        year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + day_of_era - 719_468;
+    // a 30 February would have become a day of March
+    let moment = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + number(20, 23)?;
+    (civil(days) == (year, month, day)).then_some(moment)
+}
+
 /// Year, month and day of a day counted from 1970-01-01 in the Gregorian calendar. Years are
 /// counted from 1 March, so that the leap day is the last of its year; 400 years have 146 097 days.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -51,5 +77,25 @@ mod tests {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
         }
         assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_millis(1042)), "1970-01-01T00:00:01.042Z");
+    }
+
+    #[test]
+    fn a_moment_reads_back_and_what_is_none_is_refused() {
+        for moment in [0, 1042, 951_782_399_000, 1_709_251_200_007, 4_107_542_400_999, 253_402_300_799_999] {
+            assert_eq!(milliseconds(&rfc3339(UNIX_EPOCH + Duration::from_millis(moment))), Some(moment));
+        }
+        for wrong in [
+            "",
+            "now",
+            "2026-02-30T00:00:00.000Z",
+            "2026-13-01T00:00:00.000Z",
+            "1969-12-31T23:59:59.000Z",
+            "2026-01-01T24:00:00.000Z",
+            "2026-01-01T00:00:00.000+",
+            "2026-01-01T00:00:00Z",
+            "２026-01-01T00:00:00.0Z",
+        ] {
+            assert_eq!(milliseconds(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be typed: one structure a group of flags, every flag with its help.
 
 mod cache;
+mod export;
 mod global;
 mod models;
 mod represent;
@@ -14,6 +15,7 @@ mod words;
 use clap::{Parser, Subcommand};
 
 pub(crate) use cache::{CacheArgs, CacheCommand};
+pub(crate) use export::ExportArgs;
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use represent::{PoolWord, RepresentArgs};
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Compare layers by their stored hidden states: CKA, RSA, shared neighbours and more
     Similarity(SimilarityArgs),
+    /// Write finished runs for MLflow, TensorBoard, CSV, JSON or LaTeX
+    Export(ExportArgs),
     /// Recompute reference outputs of transformers and compare
     Verify(VerifyArgs),
     /// Show what this machine and this build can do

@@ -4,6 +4,7 @@ pub(super) mod cache;
 pub(super) mod completions;
 pub(super) mod demo_models;
 pub(super) mod doctor;
+pub(super) mod export;
 pub(super) mod fetch;
 pub(super) mod inspect;
 pub(super) mod layers;

@@ -7,7 +7,7 @@ use super::legend::{Head, Legend};
 use super::palette::{CHOSEN, GRID, INK, LAYER, MUTED, PAPER, TIED};
 use super::render::text_width;
 use super::scale::{Scale, layer_step, ticks};
-use crate::analysis::layers::LayerAnswer;
+use crate::analysis::layers::{Condition, LayerAnswer};
 use crate::report::text;
 
 const PLOT_HEIGHT: f64 = 170.0;
@@ -51,6 +51,17 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Option<Canvas> {
         let middle = x.at(bar.layer as f64);
         let colour = if answer.tied.contains(&bar.layer) { LAYER } else { TIED.faint(0.55) };
         canvas.rectangle((middle - half, y.at(bar.probability)), (middle + half, bottom), colour);
+        let reach = 0.5 * spacing.min(60.0);
+        let tied = if answer.tied.contains(&bar.layer) { "cannot be" } else { "is" };
+        canvas.spot(
+            (middle - reach, top),
+            (middle + reach, bottom),
+            format!(
+                "{}\nP(best) {} %\n{tied} told apart from the best",
+                text::row_name(answer, &Condition::Layer(bar.layer)),
+                text::percent(bar.probability)
+            ),
+        );
         if bar.layer == answer.chosen {
             canvas.star((middle, y.at(bar.probability) - 1.0), 7.0, CHOSEN, PAPER);
         }

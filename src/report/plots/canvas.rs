@@ -71,17 +71,28 @@ pub(in crate::report) enum Shape {
     Text(Label),
 }
 
+/// A place that tells its values to whoever points at it; nothing of it is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::report) struct Spot {
+    pub(in crate::report) from: (f64, f64),
+    pub(in crate::report) to: (f64, f64),
+    /// One fact a line.
+    pub(in crate::report) text: String,
+}
+
 /// A figure before it is rendered.
 #[derive(Clone, Debug)]
 pub(in crate::report) struct Canvas {
     pub(in crate::report) width: f64,
     pub(in crate::report) height: f64,
     pub(in crate::report) shapes: Vec<Shape>,
+    /// In reading order.
+    pub(in crate::report) spots: Vec<Spot>,
 }
 
 impl Canvas {
     pub(in crate::report) fn new(width: f64, height: f64) -> Self {
-        Self { width, height, shapes: Vec::new() }
+        Self { width, height, shapes: Vec::new(), spots: Vec::new() }
     }
 
     pub(in crate::report) fn line(&mut self, points: Vec<(f64, f64)>, width: f64, colour: Colour) {
@@ -136,6 +147,11 @@ impl Canvas {
 
     pub(in crate::report) fn polygon(&mut self, points: Vec<(f64, f64)>, colour: Colour) {
         self.shapes.push(Shape::Polygon { points, colour });
+    }
+
+    /// Lets a rectangle tell its values; later spots lie above earlier ones.
+    pub(in crate::report) fn spot(&mut self, from: (f64, f64), to: (f64, f64), text: impl Into<String>) {
+        self.spots.push(Spot { from, to, text: text.into() });
     }
 
     pub(in crate::report) fn text(&mut self, label: Label) {

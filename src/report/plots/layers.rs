@@ -43,6 +43,7 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Canvas {
     frame.tied(&mut canvas, answer);
     frame.controls(&mut canvas, &controls, right + 12.0);
     frame.layers(&mut canvas, answer);
+    frame.spots(&mut canvas, answer, &controls, right + 12.0);
     legend.draw(&mut canvas, head.height() + PLOT_HEIGHT + 50.0);
     canvas
 }
@@ -272,6 +273,30 @@ impl Frame {
         }
     }
 
+    /// Every layer's and every control's column tells its numbers.
+    fn spots(
+        &self,
+        canvas: &mut Canvas,
+        answer: &LayerAnswer,
+        controls: &[(String, &ConditionOnSet)],
+        left: f64,
+    ) {
+        for layer in &answer.planned_layers {
+            let half = 0.5 * self.spacing.min(60.0);
+            let x = self.x.at(*layer as f64);
+            let condition = Condition::Layer(*layer);
+            let says = match answer.validation.get(&condition) {
+                Some(row) => facts(answer, row),
+                None => format!("{}\nno result", text::condition(&condition)),
+            };
+            canvas.spot((x - half, self.top), (x + half, self.bottom), says);
+        }
+        for (column, (_, row)) in controls.iter().enumerate() {
+            let x = left + COLUMN * column as f64;
+            canvas.spot((x, self.top), (x + COLUMN, self.bottom), facts(answer, row));
+        }
+    }
+
     /// The interval with caps; an end outside the plot has an arrow in place of its cap.
     fn interval(&self, canvas: &mut Canvas, x: f64, summary: &Summary, width: f64, colour: palette::Colour) {
         let Ok(estimate) = &summary.interval else { return };
@@ -292,6 +317,24 @@ impl Frame {
     }
 }
 
+/// What is known of a condition on validation, one fact a line.
+fn facts(answer: &LayerAnswer, row: &ConditionOnSet) -> String {
+    let mut lines = vec![text::row_name(answer, &row.condition)];
+    let mean = text::mean(&row.metric);
+    lines.push(format!("{} {mean} %", answer.metric));
+    if row.metric.seeds.len() > 1 {
+        let seeds: Vec<String> = row.metric.seeds.iter().map(|(_, value)| text::percent(*value)).collect();
+        lines.push(format!("seeds: {}", seeds.join(", ")));
+    }
+    if let Ok(contrast) = &row.over_base {
+        lines.push(format!("over no plug: {} points", text::points_with_interval(&contrast.estimate)));
+    }
+    if row.condition.layer().is_some_and(|layer| answer.tied.len() > 1 && answer.tied.contains(&layer)) {
+        lines.push("cannot be told apart from the best".to_owned());
+    }
+    lines.join("\n")
+}
+
 /// A single seed is the mean and needs no dot of its own.
 fn seeds_beside_the_mean(summary: &Summary) -> &[(u64, f64)] {
     if summary.seeds.len() == 1 { &[] } else { &summary.seeds }
@@ -309,5 +352,8 @@ fn value_range(answer: &LayerAnswer) -> (f64, f64) {
     let lowest = ends().map(|interval| interval.low).fold(low, f64::min).max(low - 0.5 * span);
     let highest = ends().map(|interval| interval.high).fold(high, f64::max).min(high + 0.5 * span);
     let pad = 0.06 * (highest - lowest).max(0.01);
-    (lowest - pad, highest + pad)
+    // an interval may promise more than all and less than nothing; the axis does not
+    let floor = if low >= 0.0 { -0.03 } else { f64::NEG_INFINITY };
+    let ceiling = if high <= 1.0 { 1.03 } else { f64::INFINITY };
+    ((lowest - pad).max(floor), (highest + pad).min(ceiling))
 }

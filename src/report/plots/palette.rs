@@ -31,6 +31,8 @@ pub(in crate::report) const GRID: Colour = Colour::new(0xE4, 0xE8, 0xEC);
 pub(in crate::report) const LAYER: Colour = Colour::new(0x00, 0x72, 0xB2);
 pub(in crate::report) const TIED: Colour = Colour::new(0x56, 0xB4, 0xE9);
 pub(in crate::report) const CHOSEN: Colour = Colour::new(0xD5, 0x5E, 0x00);
+/// The same as a text, dark enough to be read.
+pub(in crate::report) const CHOSEN_TEXT: Colour = Colour::new(0xB3, 0x4A, 0x00);
 /// Text on a coloured field, the same in dark mode.
 pub(in crate::report) const ON_FIELD: Colour = Colour::new(0x11, 0x11, 0x11);
 pub(in crate::report) const ON_DARK_FIELD: Colour = Colour::new(0xFD, 0xFD, 0xFD);
@@ -103,7 +105,7 @@ mod tests {
         for step in -100..=100 {
             let value = f64::from(step) / 100.0;
             for colour in [diverging(value), cividis(value)] {
-                assert!(![PAPER, INK, MUTED, GRID, LAYER].contains(&colour), "{colour:?}");
+                assert!(![PAPER, INK, MUTED, GRID, LAYER, CHOSEN_TEXT].contains(&colour), "{colour:?}");
             }
         }
     }

@@ -1,9 +1,10 @@
 //! A canvas as SVG text and as a PNG file, and the width of texts, by plotters with an embedded
 //! font, so that machines without fonts draw the same.
 
-use super::canvas::{Align, Canvas, Shape};
+use super::canvas::{Align, Canvas, Shape, Spot};
 use super::palette::{Colour, PAPER};
 use crate::report::Error;
+use crate::report::html::escape;
 use plotters::coord::Shift;
 use plotters::prelude::{
     BitMapBackend, Circle, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, PathElement, Polygon,
@@ -11,6 +12,7 @@ use plotters::prelude::{
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontStyle, FontTransform, ShapeStyle, TextStyle, register_font};
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -42,7 +44,8 @@ pub(super) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     font(size * ENLARGED, bold).box_size(text).map_or(0.0, |(width, _)| f64::from(width) / ENLARGED)
 }
 
-/// The SVG of a canvas, one logical pixel a unit of its size.
+/// The SVG of a canvas, one logical pixel a unit of its size. Its spots are invisible rectangles with
+/// a title, which browsers show as a hint even where no script runs.
 ///
 /// # Errors
 /// [`Error::Drawing`] if plotters cannot draw.
@@ -51,7 +54,25 @@ pub(in crate::report) fn svg(canvas: &Canvas) -> Result<String, Error> {
     let size = pixels(canvas, SVG_STEPS);
     draw(canvas, &SVGBackend::with_string(&mut text, size).into_drawing_area(), SVG_STEPS)?;
     let natural = |size: (u32, u32)| format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-    Ok(text.replacen(&natural(size), &natural(pixels(canvas, 1.0)), 1))
+    let text = text.replacen(&natural(size), &natural(pixels(canvas, 1.0)), 1);
+    let Some(end) = text.rfind("</svg>").filter(|_| !canvas.spots.is_empty()) else { return Ok(text) };
+    Ok(format!("{}{}{}", &text[..end], spots(canvas), &text[end..]))
+}
+
+fn spots(canvas: &Canvas) -> String {
+    let at = |place: f64| (place * SVG_STEPS).round() as i64;
+    let mut text = String::from("<g class=\"spots\" fill=\"#000000\" fill-opacity=\"0\">\n");
+    for Spot { from, to, text: says } in &canvas.spots {
+        let (x, y) = (at(from.0), at(from.1));
+        let (width, height) = ((at(to.0) - x).max(1), (at(to.1) - y).max(1));
+        let says = escape(says);
+        let _ = writeln!(
+            text,
+            "<rect class=\"spot\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"><title>{says}</title></rect>"
+        );
+    }
+    text.push_str("</g>\n");
+    text
 }
 
 /// Writes a canvas as a PNG of twice its size; the path must end in `.png`.

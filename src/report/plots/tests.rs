@@ -31,7 +31,13 @@ fn cases() -> Vec<(&'static str, LayerAnswer)> {
     long.slm = "another-organisation/deberta-v3-large-finetuned-on-everything-that-there-is-2024".to_owned();
     long.task = "tweet_sentiment_binary_with_a_long_suffix".to_owned();
     let five = vec![("base", 0.0), ("mappers", 0.005), ("random", -0.01), ("mlp", 0.01), ("shuffled", 0.0)];
+    let mut impossible = of(3, 0.2).study();
+    for cell in impossible.cells.iter_mut().filter(|cell| cell.condition == Condition::Layer(1)) {
+        let hits = cell.seed as f64 % 2.0;
+        cell.validation.scores.fill(hits);
+    }
     vec![
+        ("wide-intervals", impossible.answer().unwrap()),
         ("one-layer", with(of(1, 0.2))),
         ("five-layers", with(of(5, 0.25))),
         ("32-layers", with(Made { controls: five, ..of(32, 0.16) })),
@@ -104,9 +110,57 @@ fn every_shape_has_finite_places_within_the_figure() {
 }
 
 #[test]
+fn every_value_can_be_pointed_at_and_no_place_tells_two() {
+    for (case, answer) in CASES.iter() {
+        for (name, canvas) in figures(answer) {
+            assert!(!canvas.spots.is_empty(), "{case} {name}");
+            for (at, spot) in canvas.spots.iter().enumerate() {
+                let ((left, top), (right, bottom)) = (spot.from, spot.to);
+                let inside = left >= 0.0 && top >= 0.0 && right <= canvas.width && bottom <= canvas.height;
+                assert!(inside && right - left >= 2.0 && bottom - top >= 2.0, "{case} {name}: {spot:?}");
+                let lines = spot.text.lines().count();
+                assert!(lines >= 2 && !spot.text.contains("NaN"), "{case} {name}: {spot:?}");
+                for other in &canvas.spots[..at] {
+                    let apart = right <= other.from.0 + 1e-6
+                        || other.to.0 <= left + 1e-6
+                        || bottom <= other.from.1
+                        || other.to.1 <= top;
+                    assert!(apart, "{case} {name}: {spot:?} lies on {other:?}");
+                }
+            }
+            if name == "layers" {
+                let expected = answer.planned_layers.len()
+                    + answer
+                        .validation
+                        .conditions
+                        .iter()
+                        .filter(|row| row.condition.layer().is_none())
+                        .count();
+                assert_eq!(canvas.spots.len(), expected, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_axis_offers_more_than_a_hundred_percent_or_less_than_none() {
+    for (case, answer) in CASES.iter() {
+        let ticks = layers::figure(answer).shapes.into_iter().filter_map(|shape| match shape {
+            Shape::Text(label) if label.x < 60.0 && !label.upright => {
+                label.text.replace('\u{2212}', "-").parse().ok()
+            }
+            _ => None,
+        });
+        let ticks: Vec<f64> = ticks.collect();
+        assert!(ticks.len() > 1, "{case}");
+        assert!(ticks.iter().all(|tick| (0.0..=100.0).contains(tick)), "{case}: {ticks:?}");
+    }
+}
+
+#[test]
 fn figures_are_written_as_svg_and_png() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, answer) = &CASES[1];
+    let (_, answer) = &CASES[2];
     for (name, canvas) in figures(answer) {
         let svg = render::svg(&canvas).unwrap();
         assert!(svg.starts_with("<svg width=\"900\"") && svg.trim_end().ends_with("</svg>"), "{name}");

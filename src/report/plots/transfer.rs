@@ -4,7 +4,7 @@
 use super::WIDTH;
 use super::canvas::{Align, Canvas, Label, fit};
 use super::legend::{Head, Legend};
-use super::palette::{ABSENT, CHOSEN, INK, MUTED, diverging, on_diverging};
+use super::palette::{ABSENT, CHOSEN_TEXT, INK, MUTED, diverging, on_diverging};
 use super::render::text_width;
 use super::scale::layer_step;
 use crate::analysis::layers::{Condition, Contrast, LayerAnswer, SetAnswer, SetRole};
@@ -19,6 +19,8 @@ const NAMES: f64 = 170.0;
 const GAP: f64 = 10.0;
 /// A p value after Holm's correction below this is marked.
 const SIGNIFICANT: f64 = 0.05;
+/// Width of the scale bar with its numbers and its unit.
+const SCALE_BAR: f64 = 520.0;
 const AXIS: &str = "layer of the LLM";
 
 /// Draws the fields; `None` without other domains or without a condition to gain over.
@@ -48,9 +50,12 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Option<Canvas> {
     let legend = legend(answer);
     let top = head.height() + 6.0;
     let bottom = top + ROW * sets.len() as f64;
-    let control_height = grid.control_height();
-    let axis = 42.0_f64.max(control_height);
-    let mut canvas = Canvas::new(WIDTH, bottom + axis + 44.0 + legend.height(WIDTH));
+    let axis = 42.0_f64.max(grid.control_height());
+    // beside the upright names where the layers leave room for it, else below them
+    let beside = grid.left + SCALE_BAR + 8.0 <= grid.x(grid.layers);
+    let bar = bottom + if beside { 42.0 } else { axis } + 16.0;
+    let below = (bar + 26.0).max(bottom + axis + 10.0);
+    let mut canvas = Canvas::new(WIDTH, below + 6.0 + legend.height(WIDTH));
     head.draw(&mut canvas);
     for (row, set) in sets.iter().enumerate() {
         let y = top + ROW * row as f64;
@@ -64,16 +69,35 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Option<Canvas> {
             let to = (grid.end(column), y + ROW - 1.0);
             let contrast = set.get(condition).and_then(|row| row.over_base.as_ref().ok());
             field(&mut canvas, from, to, contrast, reach);
+            canvas.spot(from, to, facts(answer, set, condition, contrast));
         }
     }
     grid.axis(&mut canvas, answer, bottom);
-    scale_bar(&mut canvas, bottom + axis + 12.0, reach, grid.left);
-    legend.draw(&mut canvas, bottom + axis + 38.0);
+    scale_bar(&mut canvas, bar, reach, grid.left);
+    legend.draw(&mut canvas, below);
     Some(canvas)
 }
 
 fn set_name(set: &SetAnswer) -> String {
     if set.role == SetRole::Domain { set.name.clone() } else { format!("{} (validation)", set.name) }
+}
+
+fn facts(
+    answer: &LayerAnswer,
+    set: &SetAnswer,
+    condition: &Condition,
+    contrast: Option<&Contrast>,
+) -> String {
+    let mut lines = vec![format!("{} on {}", text::row_name(answer, condition), set_name(set))];
+    let Some(contrast) = contrast else {
+        lines.push("no result".to_owned());
+        return lines.join("\n");
+    };
+    lines.push(format!("{} points over no plug", text::points_with_interval(&contrast.estimate)));
+    if let Some(p) = contrast.p_holm {
+        lines.push(format!("p {} after Holm's correction", text::p_value(p)));
+    }
+    lines.join("\n")
 }
 
 fn field(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), contrast: Option<&Contrast>, reach: f64) {
@@ -181,7 +205,7 @@ impl Grid {
                 .position(|l| *l == answer.chosen)
                 .is_some_and(|at| at != column && (at.abs_diff(column) as f64) * self.width < 24.0);
             if marked || (column % step == 0 && !near_chosen) {
-                let colour = if marked { CHOSEN } else { MUTED };
+                let colour = if marked { CHOSEN_TEXT } else { MUTED };
                 let label = Label::new(name(*layer), self.middle(column), bottom + 11.0, 11.0, colour)
                     .align(Align::Middle);
                 canvas.text(if marked { label.bold() } else { label });
@@ -219,7 +243,7 @@ fn legend(answer: &LayerAnswer) -> Legend {
     let mut legend = Legend::default();
     let chosen = answer.chosen.to_string();
     legend.add("layer chosen on validation", move |canvas, (x, y)| {
-        canvas.text(Label::new(chosen.clone(), x, y, 11.0, CHOSEN).align(Align::Middle).bold());
+        canvas.text(Label::new(chosen.clone(), x, y, 11.0, CHOSEN_TEXT).align(Align::Middle).bold());
     });
     legend.add("p < 0.05 after Holm's correction over layers", |canvas, at| canvas.circle(at, 2.4, INK));
     legend.add("no result", |canvas, (x, y)| {
