@@ -100,16 +100,6 @@ pub struct Represented {
     pub found: bool,
 }
 
-/// The word of a pooling in manifests.
-pub fn pool_word(pool: Pooling) -> &'static str {
-    match pool {
-        Pooling::Cls => "cls",
-        Pooling::Mean => "mean",
-        Pooling::MeanPad => "mean_pad",
-        Pooling::Last => "last",
-    }
-}
-
 /// Computes what is asked for, or finds it.
 ///
 /// # Errors
@@ -142,7 +132,7 @@ pub fn compute(
     let encoded = tokenizer.encode_split(&split.examples)?;
 
     // 3. The key: everything that decides the numbers
-    let words = [&at.revision, &about.hash, pool_word(pool), request.texts.split];
+    let words = [&at.revision, &about.hash, pool.name(), request.texts.split];
     let key = canonical::id(&serde_json::json!({
         "numerics": NUMERICS_VERSION,
         "source": source,
@@ -164,7 +154,7 @@ pub fn compute(
         task: about.task,
         data_hash: about.hash,
         split: request.texts.split.into(),
-        pool: pool_word(pool).into(),
+        pool: pool.name().into(),
         max_length: tokenizer.options().max_length,
         limit: request.texts.limit,
         n: encoded.len(),
@@ -192,7 +182,8 @@ pub(super) fn texts(
 ) -> Result<(Split, About), Failure> {
     let limit = |split: &str| texts.limit.filter(|_| split == texts.split);
     let limits = Limits { train: limit("train"), validation: limit("validation"), test: limit("test") };
-    let (at, data) = read_task(crate::data::resolve(&texts.task)?, Seed(texts.split_seed), limits, settings, watch)?;
+    let (at, data) =
+        read_task(crate::data::resolve(&texts.task)?, Seed(texts.split_seed), limits, settings, watch)?;
     let split = match texts.split {
         "train" => data.train,
         "validation" => data.validation,

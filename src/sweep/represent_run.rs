@@ -2,8 +2,8 @@
 //! before it.
 
 use super::predict::Predictor;
-use super::represent::{About, Event, Hear, Represented, Texts, pool_word, texts};
-use super::{Plan, canonical, convert};
+use super::represent::{About, Event, Hear, Represented, Texts, texts};
+use super::{Plan, canonical};
 use crate::data::Example;
 use crate::error::Failure;
 use crate::hub::{Settings, Watch};
@@ -102,7 +102,7 @@ fn manifest(
         task: about.task.clone(),
         data_hash: about.hash.clone(),
         split: request.texts.split.into(),
-        pool: pool_word(convert::pooling(plan.inputs.pooling)).into(),
+        pool: plan.inputs.pooling.name().into(),
         max_length,
         limit: request.texts.limit,
         n: examples.len(),

@@ -10,8 +10,8 @@ pub mod tensorboard;
 use std::path::PathBuf;
 
 use crate::error::{Category, Diagnose};
-use crate::runs::words::words;
 use crate::runs::{HistoryRow, RunRecord};
+use crate::words::words;
 
 words! {
     /// What an export is written for.
