@@ -4,3 +4,4 @@
 pub mod collect;
 pub mod layers;
 pub mod statistics;
+pub mod transfer;
