@@ -2,6 +2,7 @@
 //! Every number that leaves this module carries its interval and its n, or the reason why it has none.
 
 pub mod collect;
+pub mod collect_transfer;
 pub mod layers;
 pub mod statistics;
 pub mod transfer;

@@ -12,8 +12,10 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transfer;
 
 pub use context::context;
+pub use transfer::{transfer_context, transfer_sentence, write_transfer};
 
 use crate::analysis::layers::LayerAnswer;
 use crate::error::Diagnose;
