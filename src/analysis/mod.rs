@@ -4,5 +4,6 @@
 pub mod collect;
 pub mod collect_transfer;
 pub mod layers;
+pub mod screen;
 pub mod statistics;
 pub mod transfer;

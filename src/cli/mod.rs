@@ -11,9 +11,11 @@ mod output;
 mod plan;
 mod progress;
 mod run;
+mod screen;
 mod signals;
 mod study;
 mod text;
+mod transfer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -113,6 +115,7 @@ fn typed(arguments: Vec<OsString>) -> ExitCode {
 fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Layers(args) => commands::layers::run(&args, context),
+        Command::Transfer(args) => commands::transfer::run(&args, context),
         Command::Train(args) => commands::train::run(&args, context),
         Command::Predict(args) => commands::predict::run(&args, context),
         Command::Inspect(args) => commands::inspect::run(&args, context),

@@ -10,7 +10,7 @@ use super::args::EngineArgs;
 use super::error::Error;
 use super::progress::{Transfers, Watcher};
 use super::signals::Stop;
-use super::{Context, ask, environment, machine, plan, signals, text};
+use super::{Context, ask, environment, machine, plan, screen, signals, text};
 use crate::analysis::collect::layer_study;
 use crate::error::{Category, Failure};
 use crate::report;
@@ -325,7 +325,8 @@ pub(crate) fn write_report(
     context: &Context,
 ) -> Result<(), Failure> {
     let collected = layer_study(plan, store)?;
-    let about = report::context(plan, store, &collected, command)?;
+    let mut about = report::context(plan, store, &collected, command)?;
+    about.notes.extend(screen::notes(folder, plan, store)?);
     let answer = collected.study.answer()?;
     let files = report::write(folder, &answer, &about)?;
     let sentence = report::first_sentence(&answer, about.synthetic);

@@ -8,6 +8,7 @@ mod document;
 mod html;
 mod markdown;
 mod plots;
+mod screen;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod text;
 mod transfer;
 
 pub use context::context;
+pub use screen::screen_notes;
 pub use transfer::{transfer_context, transfer_sentence, write_transfer};
 
 use crate::analysis::layers::LayerAnswer;

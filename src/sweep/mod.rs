@@ -21,6 +21,7 @@ pub mod plan;
 pub mod predict;
 pub mod prepare;
 mod provide;
+pub mod screen;
 mod settings;
 mod shift;
 pub mod study;

@@ -7,6 +7,7 @@ mod runs;
 mod study;
 mod sweep;
 mod tools;
+mod transfer;
 mod words;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,7 @@ pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
 pub(crate) use tools::{CompletionsArgs, ManArgs, VerifyArgs, WorkerArgs};
+pub(crate) use transfer::TransferArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,6 +55,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Plug every layer of an LLM into a small model, train, compare, report
     Layers(Box<LayersArgs>),
+    /// Train on each of several tasks, test on all: does the gain carry over?
+    Transfer(Box<TransferArgs>),
     /// Train a single cell: one layer or control with one seed
     Train(Box<TrainArgs>),
     /// Use a trained model on new text

@@ -3,8 +3,9 @@
 use super::super::args::{LayersArgs, SweepArgs};
 use super::super::run::Job;
 use super::super::study::{self, Builder};
-use super::super::{Context, signals};
+use super::super::{Context, screen, signals};
 use crate::error::Failure;
+use crate::sweep::screen::Screen;
 
 /// Plans, asks where it must, runs, reports.
 ///
@@ -25,6 +26,9 @@ pub(crate) fn run(args: &LayersArgs, context: &Context) -> Result<(), Failure> {
     };
     if args.engine.print_config {
         return print_config(&builder, context);
+    }
+    if args.screen != Screen::None {
+        return screen::run(&builder.study, &name, args, context);
     }
     let stop = signals::listen();
     let job = Job::prepare(builder.study, &name, &args.engine, context, stop)?;

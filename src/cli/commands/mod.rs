@@ -11,5 +11,6 @@ pub(super) mod predict;
 pub(super) mod report;
 pub(super) mod runs;
 pub(super) mod train;
+pub(super) mod transfer;
 pub(super) mod verify;
 pub(super) mod worker;
