@@ -48,6 +48,9 @@ pub(crate) enum Error {
     /// Nothing names the tasks to train on.
     #[error("no task to train on is named: expected `--train-on TASKS`")]
     NoTrainingTasks,
+    /// A study file that is an analysis.
+    #[error("`{}` declares more than one plain study", .0.display())]
+    SeveralStudies(PathBuf),
     /// One task in two places.
     #[error("task `{0}` is named twice: expected every task once in `--train-on` and `--eval`")]
     TaskTwice(String),
@@ -135,6 +138,10 @@ impl Diagnose for Error {
             Self::SecondTask(_) => {
                 "name the task to train on once; further tasks to evaluate on go to `--eval`".into()
             }
+            Self::SeveralStudies(path) => {
+                let folder = path.parent().unwrap_or(path).display();
+                format!("`pifi-probe analyze {folder}` runs all of it")
+            }
             Self::NoTrainingTasks => "for example `--train-on imdb,cr`; `--llm demo` brings its own".into(),
             Self::NoLlm => "try `pifi-probe layers --llm demo`, which needs no network".into(),
             Self::CellsFailed { .. } => {
@@ -165,6 +172,7 @@ impl Diagnose for Error {
             | Self::NoLlm
             | Self::NoTrainingTasks
             | Self::TaskTwice(_)
+            | Self::SeveralStudies(_)
             | Self::StudyName(_)
             | Self::NothingNamed => Category::Usage,
             Self::CellsFailed { .. } => Category::CellsFailed,

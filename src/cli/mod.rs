@@ -116,6 +116,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Layers(args) => commands::layers::run(&args, context),
         Command::Transfer(args) => commands::transfer::run(&args, context),
+        Command::Analyze(args) => commands::analyze::run(&args, context),
         Command::Train(args) => commands::train::run(&args, context),
         Command::Predict(args) => commands::predict::run(&args, context),
         Command::Inspect(args) => commands::inspect::run(&args, context),

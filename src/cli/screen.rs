@@ -1,17 +1,19 @@
-//! `layers --screen`: cheap rounds over all layers, then the full training of the kept ones.
+//! `layers --screen`: cheap rounds over all layers before the full training of the kept ones.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::args::LayersArgs;
+use super::args::EngineArgs;
 use super::error::Error;
 use super::run::Job;
-use super::{Context, signals};
+use super::signals::Stop;
+use super::Context;
 use crate::analysis::collect::layer_study;
 use crate::analysis::screen::{Round, Screened, kept, layer_scores, missed};
 use crate::error::Failure;
 use crate::report;
 use crate::runs::{Store, atomic};
-use crate::sweep::screen::{listed, rungs};
+use crate::sweep::screen::{Screen, listed, rungs};
 use crate::sweep::{Plan, Study};
 
 /// What the screen did, beside the plan of the study that followed.
@@ -19,58 +21,68 @@ const FILE: &str = "screen.json";
 /// The plan over all layers, by which their full training is found if it exists.
 const WHOLE: &str = "whole-plan.json";
 
-/// Runs the rounds one after the other, then the study over the layers that are left.
+/// How a screen is run.
+pub(crate) struct Rounds<'a> {
+    /// The screen.
+    pub(crate) screen: Screen,
+    /// Layers that it leaves, the last one apart.
+    pub(crate) keep: usize,
+    /// Directory of the study that follows; those of the rounds are named after it.
+    pub(crate) name: &'a str,
+    /// The engine's flags.
+    pub(crate) engine: &'a EngineArgs,
+    /// Whether only the first round's plan is printed.
+    pub(crate) dry_run: bool,
+}
+
+/// Runs the rounds one after the other and notes what they did; returns the layers that are left in
+/// the syntax of a study, nothing where only a plan was printed.
 ///
 /// # Errors
 /// Whatever keeps a round from being planned or run; cells that failed, since a screen over part of
 /// the layers would prune by accident.
-pub(crate) fn run(study: &Study, name: &str, args: &LayersArgs, context: &Context) -> Result<(), Failure> {
-    let stop = signals::listen();
-    let whole = Job::prepare(study.clone(), name, &args.engine, context, stop.clone())?;
+pub(crate) fn rounds(
+    study: &Study,
+    how: &Rounds<'_>,
+    context: &Context,
+    stop: &Arc<Stop>,
+) -> Result<Option<String>, Failure> {
+    let whole = Job::prepare(study.clone(), how.name, how.engine, context, stop.clone())?;
     let layers = whole.plan().inputs.layers.clone();
     let last = whole.plan().inputs.llm.layers.saturating_sub(1);
+    let rungs = rungs(study, how.screen, how.keep, layers.len())?;
     let mut screened = Screened {
         schema_version: Screened::SCHEMA_VERSION,
-        screen: args.screen.to_string(),
+        screen: how.screen.to_string(),
         last,
         layers: layers.clone(),
         rounds: Vec::new(),
     };
     let mut left = layers;
-    for rung in rungs(study, args.screen, args.keep, left.len())? {
-        let member = format!("{name}-{}", rung.name);
+    for rung in rungs {
+        let member = format!("{}-{}", how.name, rung.name);
         let round = Study { layers: listed(&left), ..rung.study };
-        let job = Job::prepare(round, &member, &args.engine, context, stop.clone())?;
-        if args.dry_run {
+        let job = Job::prepare(round, &member, how.engine, context, stop.clone())?;
+        if how.dry_run {
             context.output.say(&format!(
-                "the first round of the screen; {} of {} layers, the last layer and the controls go on from it",
+                "the first round of the screen: {} of {} layers, the last layer and the controls go on from it",
                 rung.keep,
                 left.len()
             ));
-            return job.show_plan();
+            job.show_plan()?;
+            return Ok(None);
         }
         job.say_plan()?;
         job.ask()?;
         let outcome = job.train(|_| true)?;
-        job.check(&outcome)?;
+        job.report(&outcome)?;
         let scores = layer_scores(&layer_study(job.plan(), job.store())?.study);
         left = kept(&scores, rung.keep, last);
         context.output.say(&format!("kept after `{member}`: layers {}", listed(&left)));
         screened.rounds.push(Round { study: member, scores, kept: left.clone() });
     }
-    let folder = args.engine.out.join(name);
-    write(&folder, &screened, whole.plan())?;
-    let job = Job::prepare(
-        Study { layers: listed(&left), ..study.clone() },
-        name,
-        &args.engine,
-        context,
-        stop,
-    )?;
-    job.say_plan()?;
-    job.ask()?;
-    let outcome = job.train(|_| true)?;
-    job.report(&outcome)
+    write(&how.engine.out.join(how.name), &screened, whole.plan())?;
+    Ok(Some(listed(&left)))
 }
 
 fn write(folder: &Path, screened: &Screened, whole: &Plan) -> Result<(), Failure> {

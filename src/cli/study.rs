@@ -11,6 +11,7 @@ use super::error::Error;
 use crate::error::Failure;
 use crate::hub::DEMO;
 use crate::sweep::Study;
+use crate::sweep::collection::Collection;
 
 /// Tasks that the demo is evaluated on besides its own.
 const DEMO_EVAL: [&str; 2] = ["demo_gadgets", "demo_hotels"];
@@ -207,8 +208,15 @@ impl<'a> Builder<'a> {
 fn read(path: &Path) -> Result<(Study, toml::Table), Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
-    let study = Study::from_toml(&text, path)?;
-    Ok((study, text.parse().unwrap_or_default()))
+    let mut file: toml::Table = text.parse().unwrap_or_default();
+    // an analysis of one study is that study; its demo variant is for `analyze`
+    if ["study", "demo", "screen", "train_on"].iter().any(|key| file.contains_key(*key)) {
+        let single = Collection::from_toml(&text, path, false)?.single();
+        let study = single.ok_or_else(|| Error::SeveralStudies(path.to_owned()))?;
+        file.remove("demo");
+        return Ok((study, file));
+    }
+    Ok((Study::from_toml(&text, path)?, file))
 }
 
 /// Puts definitions (`name=path`) into the places where `--eval` or `--train-on` names them.

@@ -2,14 +2,18 @@
 //! training on which, the file that remembers the studies, and the report over all of them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::args::EngineArgs;
 use super::error::Error;
+use super::run::Job;
+use super::signals::Stop;
 use super::{Context, study};
 use crate::analysis::collect_transfer::transfer_study;
-use crate::analysis::transfer::same_label_space;
+use crate::analysis::transfer::{TransferAnswer, same_label_space};
 use crate::data;
 use crate::error::Failure;
 use crate::report;
@@ -104,7 +108,7 @@ pub(crate) fn write_report(
     folder: &Path,
     command: &str,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<(TransferAnswer, bool), Failure> {
     let collected = transfer_study(plans, store)?;
     let about = report::transfer_context(plans, store, &collected, command)?;
     let answer = collected.study.answer()?;
@@ -112,16 +116,84 @@ pub(crate) fn write_report(
     let sentence = report::transfer_sentence(&answer, about.synthetic);
     let output = &context.output;
     if output.json {
-        return output.event(&json!({
+        output.event(&json!({
             "event": "report",
             "sentence": sentence,
             "chosen": answer.choice.as_ref().map(|choice| choice.layer),
             "files": files,
-        }));
+        }))?;
+    } else {
+        output.line(&sentence)?;
+        let page = files.last().map_or_else(|| folder.to_owned(), Clone::clone);
+        output.line(&format!("report: {}", page.display()))?;
     }
-    output.line(&sentence)?;
-    let page = files.last().map_or_else(|| folder.to_owned(), Clone::clone);
-    output.line(&format!("report: {}", page.display()))
+    Ok((answer, about.synthetic))
+}
+
+/// How studies are run together.
+pub(crate) struct Group<'a> {
+    /// Directory of the report below that of all outputs.
+    pub(crate) name: &'a str,
+    /// The engine's flags.
+    pub(crate) engine: &'a EngineArgs,
+    /// Whether only the plans are printed.
+    pub(crate) dry_run: bool,
+}
+
+/// What came out of studies that ran together.
+pub(crate) struct Ran {
+    /// The answer over all.
+    pub(crate) answer: TransferAnswer,
+    /// Whether all data was made by the program.
+    pub(crate) synthetic: bool,
+    /// Cells without a result.
+    pub(crate) failed: usize,
+    /// All cells.
+    pub(crate) cells: usize,
+}
+
+/// Plans all studies, asks where it must, runs them one after the other, reports; nothing comes
+/// back where only plans were printed.
+///
+/// # Errors
+/// Whatever keeps a study from being planned, run or reported.
+pub(crate) fn run_together(
+    studies: Vec<Study>,
+    group: &Group<'_>,
+    context: &Context,
+    stop: &Arc<Stop>,
+) -> Result<Option<Ran>, Failure> {
+    let mut jobs = Vec::new();
+    // every name is looked up before anything is trained
+    for study in studies {
+        let member = study::member_name(group.name, &study.task);
+        jobs.push((Job::prepare(study, &member, group.engine, context, stop.clone())?, member));
+    }
+    for (job, _) in &jobs {
+        if group.dry_run { job.show_plan()? } else { job.say_plan()? }
+    }
+    if group.dry_run {
+        return Ok(None);
+    }
+    for (job, _) in &jobs {
+        job.ask()?;
+    }
+    let folder = group.engine.out.join(group.name);
+    Members::new(jobs.iter().map(|(_, member)| member.clone()).collect()).write(&folder)?;
+    let mut failed = 0;
+    for (job, member) in &jobs {
+        context.output.say(&format!("training on {} (`{member}`)", job.plan().inputs.task.name));
+        failed += job.train(|_| true)?.failed.len();
+    }
+    let plans: Vec<Plan> = jobs.iter().map(|(job, _)| job.plan().clone()).collect();
+    let cells = plans.iter().map(|plan| plan.cells.len()).sum();
+    let store = Store::at(&group.engine.out);
+    match write_report(&plans, &store, &folder, &context.command_line(), context) {
+        Ok((answer, synthetic)) => Ok(Some(Ran { answer, synthetic, failed, cells })),
+        // where cells failed, that is the reason why there is nothing to report
+        Err(_) if failed > 0 => Err(Error::CellsFailed { failed, cells }.into()),
+        Err(failure) => Err(failure),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod markdown;
 mod plots;
 mod screen;
 mod sections;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,6 +18,7 @@ mod transfer;
 
 pub use context::context;
 pub use screen::screen_notes;
+pub use summary::{Line, write_summary};
 pub use transfer::{transfer_context, transfer_sentence, write_transfer};
 
 use crate::analysis::layers::LayerAnswer;

@@ -4,6 +4,7 @@
 mod batch;
 pub mod canonical;
 pub mod cell;
+pub mod collection;
 mod controls;
 mod convert;
 pub mod cost;

@@ -1,5 +1,6 @@
 //! What can be typed: one structure a group of flags, every flag with its help.
 
+mod analyze;
 mod cache;
 mod global;
 mod models;
@@ -12,6 +13,7 @@ mod words;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use analyze::AnalyzeArgs;
 pub(crate) use cache::{CacheArgs, CacheCommand};
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Layers(Box<LayersArgs>),
     /// Train on each of several tasks, test on all: does the gain carry over?
     Transfer(Box<TransferArgs>),
+    /// Run all studies of an analysis folder, from start to one table
+    Analyze(AnalyzeArgs),
     /// Train a single cell: one layer or control with one seed
     Train(Box<TrainArgs>),
     /// Use a trained model on new text

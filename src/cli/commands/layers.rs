@@ -27,11 +27,20 @@ pub(crate) fn run(args: &LayersArgs, context: &Context) -> Result<(), Failure> {
     if args.engine.print_config {
         return print_config(&builder, context);
     }
-    if args.screen != Screen::None {
-        return screen::run(&builder.study, &name, args, context);
-    }
     let stop = signals::listen();
-    let job = Job::prepare(builder.study, &name, &args.engine, context, stop)?;
+    let mut study = builder.study;
+    if args.screen != Screen::None {
+        let rounds = screen::Rounds {
+            screen: args.screen,
+            keep: args.keep,
+            name: &name,
+            engine: &args.engine,
+            dry_run: args.dry_run,
+        };
+        let Some(left) = screen::rounds(&study, &rounds, context, &stop)? else { return Ok(()) };
+        study.layers = left;
+    }
+    let job = Job::prepare(study, &name, &args.engine, context, stop)?;
     if args.dry_run {
         return job.show_plan();
     }

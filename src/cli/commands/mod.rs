@@ -1,5 +1,6 @@
 //! One file a command: its flags in, calls of lower floors, its words out.
 
+pub(super) mod analyze;
 pub(super) mod cache;
 pub(super) mod completions;
 pub(super) mod doctor;

@@ -2,15 +2,13 @@
 
 use super::super::args::TransferArgs;
 use super::super::error::Error;
-use super::super::run::Job;
 use super::super::study::{self, Builder};
-use super::super::transfer::{Members, studies, write_report};
+use super::super::transfer::{Group, Ran, run_together, studies};
 use super::super::{Context, signals};
 use super::layers::{print_config, sweep};
 use crate::error::Failure;
 use crate::hub::DEMO;
-use crate::runs::Store;
-use crate::sweep::{Plan, Study, SweepOutcome};
+use crate::sweep::Study;
 
 /// Tasks that the demo is trained on.
 const DEMO_TASKS: [&str; 3] = ["demo", "demo_gadgets", "demo_hotels"];
@@ -30,7 +28,11 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> Result<(), Failure>
         None => format!("transfer-{}", study::name(&Study { task: base.llm.clone(), ..base.clone() })),
     };
     let studies = studies(&base, &train_on, &eval)?;
-    run_together(studies, &name, args, context)
+    let group = Group { name: &name, engine: &args.engine, dry_run: args.dry_run };
+    match run_together(studies, &group, context, &signals::listen())? {
+        Some(Ran { failed, cells, .. }) if failed > 0 => Err(Error::CellsFailed { failed, cells }.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The study that all have in common, the tasks trained on and those only tested on; no study where
@@ -65,44 +67,4 @@ fn settle(
         return Ok((None, train_on, eval));
     }
     Ok((Some(builder.study), train_on, eval))
-}
-
-fn run_together(
-    studies: Vec<Study>,
-    name: &str,
-    args: &TransferArgs,
-    context: &Context,
-) -> Result<(), Failure> {
-    let stop = signals::listen();
-    let mut jobs = Vec::new();
-    // every name is looked up before anything is trained
-    for study in studies {
-        let member = study::member_name(name, &study.task);
-        jobs.push((Job::prepare(study, &member, &args.engine, context, stop.clone())?, member));
-    }
-    for (job, _) in &jobs {
-        if args.dry_run { job.show_plan()? } else { job.say_plan()? }
-    }
-    if args.dry_run {
-        return Ok(());
-    }
-    for (job, _) in &jobs {
-        job.ask()?;
-    }
-    let folder = args.engine.out.join(name);
-    Members::new(jobs.iter().map(|(_, member)| member.clone()).collect()).write(&folder)?;
-    let mut outcomes: Vec<SweepOutcome> = Vec::new();
-    for (job, member) in &jobs {
-        context.output.say(&format!("training on {} (`{member}`)", job.plan().inputs.task.name));
-        outcomes.push(job.train(|_| true)?);
-    }
-    let plans: Vec<Plan> = jobs.iter().map(|(job, _)| job.plan().clone()).collect();
-    let store = Store::at(&args.engine.out);
-    let written = write_report(&plans, &store, &folder, &context.command_line(), context);
-    let failed: usize = outcomes.iter().map(|outcome| outcome.failed.len()).sum();
-    if failed > 0 {
-        let cells = plans.iter().map(|plan| plan.cells.len()).sum();
-        return Err(Error::CellsFailed { failed, cells }.into());
-    }
-    written
 }
