@@ -22,9 +22,13 @@ fn every_analysis_declares_studies_that_can_be() {
     for folder in folders() {
         let path = folder.join("study.toml");
         let text = std::fs::read_to_string(&path).expect("it has a study.toml");
-        assert!(text.starts_with("# ") && text.lines().next().is_some_and(|line| line.ends_with('?')), "{path:?}");
+        assert!(
+            text.starts_with("# ") && text.lines().next().is_some_and(|line| line.ends_with('?')),
+            "{path:?}"
+        );
         for demo in [false, true] {
-            let collection = Collection::from_toml(&text, &path, demo).unwrap_or_else(|error| panic!("{error}"));
+            let collection =
+                Collection::from_toml(&text, &path, demo).unwrap_or_else(|error| panic!("{error}"));
             for member in collection.members {
                 let mut tasks = member.study.eval.clone();
                 match &member.kind {
@@ -55,7 +59,9 @@ fn every_analysis_says_what_it_asks_and_what_would_falsify_it() {
     for folder in folders() {
         let text = std::fs::read_to_string(folder.join("README.md")).expect("it has a README");
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
-        for part in ["**Question.**", "**Command.**", "**Cost.**", "**Caveats.**", "**What would falsify it.**"] {
+        for part in
+            ["**Question.**", "**Command.**", "**Cost.**", "**Caveats.**", "**What would falsify it.**"]
+        {
             assert!(text.contains(part), "{name} has no {part}");
         }
         assert!(text.contains(&format!("pifi-probe analyze analyses/{name}")), "{name}");

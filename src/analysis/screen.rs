@@ -89,7 +89,12 @@ pub struct Missed {
 const NOISE: f64 = 0.001;
 
 /// Compares kept layers with all, by full training; `None` while a layer of the screen lacks it.
-pub fn missed(screened: &[usize], kept: &[usize], full: &BTreeMap<usize, f64>, last: usize) -> Option<Missed> {
+pub fn missed(
+    screened: &[usize],
+    kept: &[usize],
+    full: &BTreeMap<usize, f64>,
+    last: usize,
+) -> Option<Missed> {
     let scores: Vec<(usize, f64)> =
         screened.iter().map(|layer| full.get(layer).map(|score| (*layer, *score))).collect::<Option<_>>()?;
     let best_of = |among: &dyn Fn(usize) -> bool| {

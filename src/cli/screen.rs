@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Context;
 use super::args::EngineArgs;
 use super::error::Error;
 use super::run::Job;
 use super::signals::Stop;
-use super::Context;
 use crate::analysis::collect::layer_study;
 use crate::analysis::screen::{Round, Screened, kept, layer_scores, missed};
 use crate::error::Failure;

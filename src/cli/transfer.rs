@@ -218,7 +218,8 @@ mod tests {
         let members = Members::new(vec!["transfer-a-imdb".into(), "transfer-a-cr".into()]);
         members.write(folder.path()).unwrap();
         assert_eq!(Members::read(folder.path()).unwrap(), members);
-        std::fs::write(folder.path().join(FILE), r#"{"schema_version": 1, "studies": ["../../etc"]}"#).unwrap();
+        std::fs::write(folder.path().join(FILE), r#"{"schema_version": 1, "studies": ["../../etc"]}"#)
+            .unwrap();
         assert!(Members::read(folder.path()).unwrap_err().to_string().contains("cannot name a study"));
         std::fs::write(folder.path().join(FILE), "[").unwrap();
         assert!(Members::read(folder.path()).is_err());

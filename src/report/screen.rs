@@ -80,10 +80,16 @@ mod tests {
             }],
         };
         let notes = screen_notes(&screened, &[2, 3], None);
-        assert!(notes[0].contains("0 (70.0%), 1 (65.0%)") && notes[1].starts_with("2 layers were pruned"), "{notes:?}");
+        assert!(
+            notes[0].contains("0 (70.0%), 1 (65.0%)") && notes[1].starts_with("2 layers were pruned"),
+            "{notes:?}"
+        );
         let missed = Missed { best: 1, best_kept: 2, regret: 0.01, recovery: Some(0.5), layers: 4 };
         let notes = screen_notes(&screened, &[0, 1, 2, 3], Some(missed));
         assert_eq!(notes.len(), 2);
-        assert!(notes[1].contains("pruned the best layer, 1") && notes[1].contains("recovery 0.50"), "{notes:?}");
+        assert!(
+            notes[1].contains("pruned the best layer, 1") && notes[1].contains("recovery 0.50"),
+            "{notes:?}"
+        );
     }
 }

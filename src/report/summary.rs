@@ -78,8 +78,11 @@ impl Line {
     /// From a transfer study's answer.
     pub fn of_transfer(study: &str, setting: &str, answer: &TransferAnswer, synthetic: bool) -> Self {
         let row = answer.chosen();
-        let estimate = |gain: &Result<crate::analysis::transfer::MeanGain, _>| gain.as_ref().ok().map(|gain| gain.estimate);
-        let names: Vec<String> = answer.trained.iter().map(|domain| answer.domain(*domain).to_owned()).collect();
+        let estimate = |gain: &Result<crate::analysis::transfer::MeanGain, _>| {
+            gain.as_ref().ok().map(|gain| gain.estimate)
+        };
+        let names: Vec<String> =
+            answer.trained.iter().map(|domain| answer.domain(*domain).to_owned()).collect();
         Self {
             study: study.to_owned(),
             llm: answer.llm.clone(),
@@ -165,7 +168,8 @@ fn document(title: &str, command: &str, lines: &[Line], notes: &[String]) -> Doc
     let answers = lines
         .iter()
         .map(|line| {
-            let failed = if line.failed > 0 { format!(" {} cells failed.", line.failed) } else { String::new() };
+            let failed =
+                if line.failed > 0 { format!(" {} cells failed.", line.failed) } else { String::new() };
             format!("{}: {}{failed} Report: {}", line.study, line.sentence, line.report)
         })
         .collect();
@@ -232,7 +236,10 @@ mod tests {
         let transfer = synthetic::study().answer().unwrap();
         let lines = [
             Line { report: "../one/report.html".into(), ..Line::of_layers("one", "pooled", &layers, false) },
-            Line { report: "../two/transfer.html".into(), ..Line::of_transfer("two", "pooled", &transfer, false) },
+            Line {
+                report: "../two/transfer.html".into(),
+                ..Line::of_transfer("two", "pooled", &transfer, false)
+            },
         ];
         let folder = tempfile::tempdir().unwrap();
         let files = write_summary(folder.path(), "A question", "pifi-probe analyze x", &lines, &[]).unwrap();

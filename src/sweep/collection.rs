@@ -79,14 +79,17 @@ impl Collection {
     /// [`Error::StudyFile`] for what is no TOML, unknown keys, values of the wrong kind, names that
     /// are missing or there twice, a demo that was asked for and is not declared.
     pub fn from_toml(text: &str, path: &Path, demo: bool) -> Result<Self, Error> {
-        let mut base: Table = toml::from_str(text).map_err(|error| refuse(path, error.to_string().trim_end()))?;
+        let mut base: Table =
+            toml::from_str(text).map_err(|error| refuse(path, error.to_string().trim_end()))?;
         let variants = match base.remove(STUDY) {
             None => vec![Table::new()],
             Some(Value::Array(studies)) if !studies.is_empty() => studies
                 .into_iter()
                 .map(|study| match study {
                     Value::Table(study) => Ok(study),
-                    other => Err(refuse(path, &format!("`study` holds {}, expected tables", other.type_str()))),
+                    other => {
+                        Err(refuse(path, &format!("`study` holds {}, expected tables", other.type_str())))
+                    }
                 })
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(refuse(path, "`study` is expected as tables: `[[study]]`")),
@@ -97,7 +100,10 @@ impl Collection {
         for mut own in variants {
             let for_one = demo_of(&mut own, path)?;
             let merged = merge(base.clone(), own);
-            let with_demo = merge(merge(merged.clone(), for_all.clone().unwrap_or_default()), for_one.unwrap_or_default());
+            let with_demo = merge(
+                merge(merged.clone(), for_all.clone().unwrap_or_default()),
+                for_one.unwrap_or_default(),
+            );
             let member = member(merged, path, several)?;
             if plain.iter().any(|known| known.name == member.name) {
                 return Err(refuse(path, &format!("two studies are named `{}`, expected one", member.name)));
@@ -228,7 +234,8 @@ mod tests {
         assert_eq!(names, ["a", "c"]);
         assert_eq!(demo.members[0].study.llm, "demo");
         assert_eq!(demo.members[0].study.hyper_parameters.epochs, 1);
-        let own = format!("{GRID}").replace("llm = 'qwen2-0.5b'\n", "llm = 'qwen2-0.5b'\ndemo = { seeds = 1 }\n");
+        let own =
+            format!("{GRID}").replace("llm = 'qwen2-0.5b'\n", "llm = 'qwen2-0.5b'\ndemo = { seeds = 1 }\n");
         assert_eq!(read(&own, true).unwrap().members.len(), 3);
     }
 
@@ -249,7 +256,9 @@ mod tests {
         let twice = "[[study]]\nname = 'x'\nllm = 'a'\n[[study]]\nname = 'x'\nllm = 'b'\n";
         assert!(refused(twice).contains("two studies are named `x`"));
         assert!(refused("llm = 'a'\ntrain_on = []\n").contains("at least one task"));
-        assert!(refused("llm = 'a'\ntrain_on = ['cr']\nscreen = 'plug'\n").contains("screens are of one task"));
+        assert!(
+            refused("llm = 'a'\ntrain_on = ['cr']\nscreen = 'plug'\n").contains("screens are of one task")
+        );
         assert!(refused("llm = 'a'\nscreen = 'plgu'\n").contains("unknown screen `plgu`"));
         assert!(refused("llm = 'a'\nname = '../x'\n").contains("`name`"));
         assert!(refused("study = 3\n").contains("`[[study]]`"));

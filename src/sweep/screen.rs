@@ -48,7 +48,8 @@ pub fn rungs(study: &Study, screen: Screen, keep: usize, layers: usize) -> Resul
     match screen {
         Screen::None => Ok(Vec::new()),
         Screen::Score => {
-            let hint = "training-free scores cannot choose layers in this version: `plug` is the cheapest screen";
+            let hint =
+                "training-free scores cannot choose layers in this version: `plug` is the cheapest screen";
             invalid("screen", screen.to_string(), "`none`, `plug` or `halving`", hint)
         }
         Screen::Plug if study.train == TrainMode::Plug => {

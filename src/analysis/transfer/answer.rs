@@ -141,10 +141,11 @@ impl TransferStudy {
         let grid = Grid::new(self)?;
         let fields = |trained: usize| (0..self.domains.len()).map(move |tested| (trained, tested));
         let all: Vec<(usize, usize)> = self.trained.iter().copied().flat_map(fields).collect();
-        let incomparable = all.iter().filter_map(|&(trained, tested)| match grid.comparable(trained, tested) {
-            Err(NotAvailable::Labels(mismatch)) => Some((trained, tested, mismatch)),
-            _ => None,
-        });
+        let incomparable =
+            all.iter().filter_map(|&(trained, tested)| match grid.comparable(trained, tested) {
+                Err(NotAvailable::Labels(mismatch)) => Some((trained, tested, mismatch)),
+                _ => None,
+            });
         let away: Vec<(usize, usize)> = all
             .iter()
             .copied()
@@ -159,9 +160,13 @@ impl TransferStudy {
             for &(trained, tested) in &away {
                 let points = home_and_away(&grid, &row.condition, trained, tested).unwrap_or_default();
                 let condition = || row.condition.clone();
-                scatter.extend(
-                    points.into_iter().map(|(home, away)| Point { condition: condition(), trained, tested, home, away }),
-                );
+                scatter.extend(points.into_iter().map(|(home, away)| Point {
+                    condition: condition(),
+                    trained,
+                    tested,
+                    home,
+                    away,
+                }));
             }
         }
         Ok(TransferAnswer {
@@ -197,9 +202,10 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
         mean_of(grid, of.copied(), &|s, t| Ok(grid.difference((condition, s), (&base, s), t)?.0))
     };
     // a target's own runs are needed: pairs of domains that are both trained on
-    let square = all.iter().copied().filter(|(s, t)| {
-        s != t && study.trained.contains(t) && grid.comparable(*s, *t).is_ok()
-    });
+    let square = all
+        .iter()
+        .copied()
+        .filter(|(s, t)| s != t && study.trained.contains(t) && grid.comparable(*s, *t).is_ok());
     let loss = mean_of(grid, square, &|s, t| Ok(grid.difference((condition, t), (condition, s), t)?.0));
     let known = fields.iter().filter_map(|field| {
         let accuracy = *field.accuracy.as_ref().ok()?;
@@ -268,7 +274,11 @@ fn ratio(grid: &Grid<'_>, condition: &Condition) -> Result<Estimate, NotAvailabl
         let errors: Vec<Vec<Option<f64>>> = drawn
             .iter()
             // a mean of ones may come out as 1 - 1e-16
-            .map(|row| row.iter().map(|d| d.as_ref().map(|d| if value(d) > 1.0 - 1e-12 { 0.0 } else { 1.0 - value(d) })).collect())
+            .map(|row| {
+                row.iter()
+                    .map(|d| d.as_ref().map(|d| if value(d) > 1.0 - 1e-12 { 0.0 } else { 1.0 - value(d) }))
+                    .collect()
+            })
             .collect();
         transfer_ratio(&errors).map(|(ratio, _)| ratio)
     };
@@ -284,9 +294,8 @@ fn ratio(grid: &Grid<'_>, condition: &Condition) -> Result<Estimate, NotAvailabl
 /// Ranks the conditions field by field, over the fields that are comparable at all.
 fn rank(conditions: &mut [ConditionTransfer]) {
     let width = conditions.first().map_or(0, |row| row.fields.len());
-    let usable: Vec<usize> = (0..width)
-        .filter(|&at| conditions.iter().any(|row| row.fields[at].accuracy.is_ok()))
-        .collect();
+    let usable: Vec<usize> =
+        (0..width).filter(|&at| conditions.iter().any(|row| row.fields[at].accuracy.is_ok())).collect();
     let whole: Vec<usize> = (0..conditions.len())
         .filter(|&row| usable.iter().all(|&at| conditions[row].fields[at].accuracy.is_ok()))
         .collect();

@@ -62,7 +62,9 @@ pub(super) fn choose(grid: &Grid<'_>) -> Option<Choice> {
     let study = grid.study;
     let validation = |layer: usize, domain: Option<usize>| -> Vec<f64> {
         let runs = study.runs.iter().filter(|run| run.condition == Condition::Layer(layer));
-        runs.filter(|run| domain.is_none_or(|domain| run.trained == domain)).map(|run| run.validation).collect()
+        runs.filter(|run| domain.is_none_or(|domain| run.trained == domain))
+            .map(|run| run.validation)
+            .collect()
     };
     let layers: Vec<usize> = grid.conditions().into_iter().filter_map(Condition::layer).collect();
     let best = |domain: Option<usize>| {

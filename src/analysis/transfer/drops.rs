@@ -21,7 +21,10 @@ pub fn transfer_loss(errors: &Errors) -> Result<(f64, usize), NotAvailable> {
 /// [`NotAvailable::NoRun`] where no pair has both errors; [`NotAvailable::NoErrorAtHome`] where an
 /// E[t, t] is zero: leaving the pair out would flatter, infinity would say nothing.
 pub fn transfer_ratio(errors: &Errors) -> Result<(f64, usize), NotAvailable> {
-    mean(pairs(errors).map(|(away, home)| if home > 0.0 { Ok(away / home) } else { Err(NotAvailable::NoErrorAtHome) }))
+    mean(
+        pairs(errors)
+            .map(|(away, home)| if home > 0.0 { Ok(away / home) } else { Err(NotAvailable::NoErrorAtHome) }),
+    )
 }
 
 /// (E[s, t], E[t, t]) of every pair s ≠ t that has both.

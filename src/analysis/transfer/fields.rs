@@ -1,8 +1,8 @@
 //! One field of the matrix: trained on s, tested on t, with everything that is said about it.
 
+use super::NotAvailable;
 use super::grid::{Grid, mean};
 use super::robustness::{ProbitLine, probit_line};
-use super::NotAvailable;
 use crate::analysis::layers::Condition;
 use crate::analysis::statistics::bootstrap::{Drawn, Tested};
 use crate::analysis::statistics::{Estimate, mean as over_seeds};
@@ -87,13 +87,14 @@ pub(super) fn field(grid: &Grid<'_>, condition: &Condition, trained: usize, test
         grid.difference((condition, trained), (&base, trained), tested)
             .and_then(|(drawn, seeds)| Ok(Tested { p: drawn.p(), estimate: estimate(&drawn)?, seeds }))
     };
-    let without_shared = grid.without_shared((condition, &base), trained, tested).map(
-        |(examples, accuracy, difference)| WithoutShared {
-            examples,
-            accuracy,
-            over_base: difference.and_then(|drawn| Ok(drawn.estimate(confidence, examples)?)),
-        },
-    );
+    let without_shared =
+        grid.without_shared((condition, &base), trained, tested).map(|(examples, accuracy, difference)| {
+            WithoutShared {
+                examples,
+                accuracy,
+                over_base: difference.and_then(|drawn| Ok(drawn.estimate(confidence, examples)?)),
+            }
+        });
     Field {
         trained,
         tested,
@@ -127,8 +128,11 @@ fn source_drop(
     }
     let home = grid.seeds(condition, trained, trained)?;
     let away = grid.seeds(condition, trained, tested)?;
-    let seeds: Vec<u64> =
-        away.iter().map(|(seed, _)| *seed).filter(|seed| home.iter().any(|(other, _)| other == seed)).collect();
+    let seeds: Vec<u64> = away
+        .iter()
+        .map(|(seed, _)| *seed)
+        .filter(|seed| home.iter().any(|(other, _)| other == seed))
+        .collect();
     let drop = minus(
         &grid.accuracy(condition, (trained, trained), &seeds)?,
         &grid.accuracy(condition, (trained, tested), &seeds)?,

@@ -49,7 +49,11 @@ pub fn same_label_space(trained: &[String], tested: &[String]) -> Result<(), Lab
         labels
     };
     let (same, trained, tested) = (sorted(trained) == sorted(tested), trained.to_vec(), tested.to_vec());
-    Err(if same { LabelMismatch::Order { trained, tested } } else { LabelMismatch::Names { trained, tested } })
+    Err(if same {
+        LabelMismatch::Order { trained, tested }
+    } else {
+        LabelMismatch::Names { trained, tested }
+    })
 }
 
 #[cfg(test)]

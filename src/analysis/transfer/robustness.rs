@@ -73,7 +73,11 @@ impl ProbitLine {
 }
 
 fn probit(accuracy: f64) -> Result<f64, NotAvailable> {
-    if accuracy > 0.0 && accuracy < 1.0 { Ok(normal_quantile(accuracy)) } else { Err(NotAvailable::AtTheEdge) }
+    if accuracy > 0.0 && accuracy < 1.0 {
+        Ok(normal_quantile(accuracy))
+    } else {
+        Err(NotAvailable::AtTheEdge)
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,7 @@ pub(crate) const EXAMPLES: usize = 400;
 /// Layer 1 of 3 is right 12 points more often than no plug at home and 8 points elsewhere; the other
 /// layers are no plug again. Seeds differ by single examples.
 pub(crate) fn study() -> TransferStudy {
-    let conditions =
-        [Condition::Layer(0), Condition::Layer(1), Condition::Layer(2), Condition::base()];
+    let conditions = [Condition::Layer(0), Condition::Layer(1), Condition::Layer(2), Condition::base()];
     let mut runs = Vec::new();
     for condition in &conditions {
         let plugged = *condition == Condition::Layer(1);

@@ -21,8 +21,8 @@ use crate::sweep::screen::Screen;
 /// that failed, after all studies had their turn.
 pub(crate) fn run(args: &AnalyzeArgs, context: &Context) -> Result<(), Failure> {
     let path = args.folder.join("study.toml");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|cause| Error::Unreadable { path: path.clone(), cause })?;
     let mut collection = Collection::from_toml(&text, &path, args.demo)?;
     for member in &mut collection.members {
         if let Some(threads) = context.global.threads {
@@ -103,7 +103,9 @@ fn one(
                     engine: &args.engine,
                     dry_run: args.dry_run,
                 };
-                let Some(layers) = screen::rounds(&job_study, &rounds, context, stop)? else { return Ok(None) };
+                let Some(layers) = screen::rounds(&job_study, &rounds, context, stop)? else {
+                    return Ok(None);
+                };
                 job_study.layers = layers;
             }
             let job = Job::prepare(job_study, folder, &args.engine, context, stop.clone())?;
@@ -114,8 +116,13 @@ fn one(
             job.say_plan()?;
             job.ask()?;
             let outcome = job.train(|_| true)?;
-            let reported =
-                run::write_report(job.plan(), job.store(), &args.engine.out.join(folder), &context.command_line(), context);
+            let reported = run::write_report(
+                job.plan(),
+                job.store(),
+                &args.engine.out.join(folder),
+                &context.command_line(),
+                context,
+            );
             let (answer, synthetic) = match reported {
                 Ok(reported) => reported,
                 // where cells failed, that is the reason why there is nothing to report

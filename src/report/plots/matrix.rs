@@ -37,7 +37,8 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     let columns = answer.domains.len() as f64;
     let room = WIDTH - 2.0 * MARGIN;
     let side_by_side = |panels: usize| ((room - GAP * (panels - 1) as f64) / panels as f64 - names) / columns;
-    let panels = (1..=shown.len().min(4)).rev().find(|&panels| side_by_side(panels) >= NARROWEST).unwrap_or(1);
+    let panels =
+        (1..=shown.len().min(4)).rev().find(|&panels| side_by_side(panels) >= NARROWEST).unwrap_or(1);
     let field = side_by_side(panels).min(WIDEST);
     let panel = (names + field * columns, ABOVE + ROW * answer.trained.len() as f64 + 18.0);
     let head = Head::new(
@@ -54,8 +55,7 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     let mut canvas = Canvas::new(WIDTH, bottom + 40.0 + legend.height(WIDTH));
     head.draw(&mut canvas);
     for (at, row) in shown.iter().enumerate() {
-        let origin =
-            (MARGIN + (panel.0 + GAP) * (at % panels) as f64, top + panel.1 * (at / panels) as f64);
+        let origin = (MARGIN + (panel.0 + GAP) * (at % panels) as f64, top + panel.1 * (at / panels) as f64);
         draw(&mut canvas, answer, row, origin, (names, field), reach);
     }
     scale_bar(&mut canvas, bottom + 12.0, reach, MARGIN);
@@ -112,7 +112,9 @@ fn one(
             let star = if gain.estimate.covers(0.0) { "" } else { "*" };
             (format!("{}{star}", text::points(gain.estimate.value)), diverging(value), on_diverging(value))
         }
-        (None, Some(accuracy)) if row.condition.is_base() => (text::percent(accuracy), ABSENT.faint(0.3), INK),
+        (None, Some(accuracy)) if row.condition.is_base() => {
+            (text::percent(accuracy), ABSENT.faint(0.3), INK)
+        }
         _ => ("n/a".to_owned(), ABSENT.faint(0.6), MUTED),
     };
     canvas.rectangle(from, to, colour);

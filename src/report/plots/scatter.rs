@@ -17,7 +17,8 @@ const PLOT_HEIGHT: f64 = 320.0;
 /// Draws the shown conditions' runs; `None` without any.
 pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTransfer]) -> Option<Canvas> {
     let conditions: Vec<&Condition> = shown.iter().map(|row| &row.condition).collect();
-    let points: Vec<_> = answer.scatter.iter().filter(|point| conditions.contains(&&point.condition)).collect();
+    let points: Vec<_> =
+        answer.scatter.iter().filter(|point| conditions.contains(&&point.condition)).collect();
     points.first()?;
     let range = |values: &dyn Fn() -> Vec<f64>| {
         let values = values();

@@ -30,7 +30,8 @@ pub fn transfer_context(
         let failed = failed_cells(plan, store)?.into_iter();
         failures.extend(failed.map(|(cell, reason)| (format!("{cell}, trained on {trained}"), reason)));
     }
-    failures.extend(collected.unreadable.iter().map(|(cell, reason)| (format!("run {cell}"), reason.clone())));
+    failures
+        .extend(collected.unreadable.iter().map(|(cell, reason)| (format!("run {cell}"), reason.clone())));
     let tasks = || plans.iter().flat_map(|plan| std::iter::once(&plan.inputs.task).chain(&plan.inputs.eval));
     Ok(ReportContext {
         title: format!("Does the gain of {} in {} carry over?", collected.study.llm, collected.study.slm),

@@ -2,9 +2,9 @@
 //! of the chosen layer, drops and robustness, what other protocols would have chosen, costs,
 //! failures, warnings, definitions and where it all comes from.
 
+use super::super::ReportContext;
 use super::super::document::{Block, Document, Figure, Row, Section, Table};
 use super::super::text::{count, decimal, p_value, percent, points, points_with_interval};
-use super::super::ReportContext;
 use super::{name, sentence};
 use crate::analysis::statistics::Estimate;
 use crate::analysis::transfer::{ConditionTransfer, Field, NotAvailable, Protocol, TransferAnswer};
@@ -89,7 +89,12 @@ fn means(answer: &TransferAnswer) -> Block {
                 p,
                 gain(&row.loss),
                 or_reason(&row.ratio, |ratio| {
-                    format!("{} [{}, {}]", decimal(ratio.value, 2), decimal(ratio.low, 2), decimal(ratio.high, 2))
+                    format!(
+                        "{} [{}, {}]",
+                        decimal(ratio.value, 2),
+                        decimal(ratio.low, 2),
+                        decimal(ratio.high, 2)
+                    )
                 }),
                 worst,
                 or_reason(&row.average_rank, |rank| decimal(*rank, 2)),

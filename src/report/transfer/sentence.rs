@@ -50,19 +50,27 @@ fn of_chosen(answer: &TransferAnswer, layer: &str, row: &ConditionTransfer) -> S
     if away.estimate.low > 0.0 && gains_home {
         format!("The gain of {layer} in {slm} carries over: {elsewhere}{at_home}")
     } else if away.estimate.low > 0.0 {
-        format!("On other domains {layer} in {slm} beats no plug, at home it is not shown to: {elsewhere}{at_home}")
+        format!(
+            "On other domains {layer} in {slm} beats no plug, at home it is not shown to: {elsewhere}{at_home}"
+        )
     } else if away.estimate.high < 0.0 {
         format!("On other domains {layer} in {slm} hurts: {elsewhere}{at_home}")
     } else if gains_home {
         format!("That the gain of {layer} in {slm} carries over is not shown: {elsewhere}{at_home}")
     } else {
-        format!("Neither at home nor on other domains is {layer} in {slm} shown to beat no plug: {elsewhere}{at_home}")
+        format!(
+            "Neither at home nor on other domains is {layer} in {slm} shown to beat no plug: {elsewhere}{at_home}"
+        )
     }
 }
 
 /// `6 pairs`, `4 of 6 pairs`.
 fn of(gain: &MeanGain) -> String {
-    if gain.fields == gain.of { plural(gain.of, "pair") } else { format!("{} of {}", gain.fields, plural(gain.of, "pair")) }
+    if gain.fields == gain.of {
+        plural(gain.of, "pair")
+    } else {
+        format!("{} of {}", gain.fields, plural(gain.of, "pair"))
+    }
 }
 
 /// What the reader should know before believing it.
@@ -94,7 +102,8 @@ pub(super) fn warnings(answer: &TransferAnswer) -> Vec<String> {
             answer.domain(*tested)
         ));
     }
-    let shared = answer.conditions.first().into_iter().flat_map(|row| &row.fields).filter(|field| field.shared > 0);
+    let shared =
+        answer.conditions.first().into_iter().flat_map(|row| &row.fields).filter(|field| field.shared > 0);
     for field in shared {
         warnings.push(format!(
             "of the {} test texts of {}, {} also stand in the training set of {} (exactly or nearly): see the gains \

@@ -4,7 +4,11 @@ use super::*;
 use crate::analysis::transfer::synthetic;
 
 fn context() -> ReportContext {
-    ReportContext { title: "Does it carry over?".into(), command: "pifi-probe transfer".into(), ..ReportContext::default() }
+    ReportContext {
+        title: "Does it carry over?".into(),
+        command: "pifi-probe transfer".into(),
+        ..ReportContext::default()
+    }
 }
 
 #[test]
@@ -15,7 +19,10 @@ fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     assert_eq!(files.len(), 8);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let sentence = transfer_sentence(&answer, false);
-    assert!(sentence.starts_with("The gain of layer 1 of a-llm in a-slm carries over: +8.0 points"), "{sentence}");
+    assert!(
+        sentence.starts_with("The gain of layer 1 of a-llm in a-slm carries over: +8.0 points"),
+        "{sentence}"
+    );
     assert!(sentence.contains("mean of 4 pairs") && sentence.contains("+12.0 at home"), "{sentence}");
     let page = read("transfer.md");
     assert!(page.lines().nth(2).unwrap().starts_with("The gain of layer 1"), "{page}");
@@ -27,7 +34,12 @@ fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     assert!(table.lines().all(|line| line.matches(',').count() == 28), "{table}");
     assert!(read("transfer.tex").contains("(+8.0$^*$)"));
     assert!(read("transfer.html").contains("<svg role=\"img\""));
-    assert!(std::fs::read_dir(folder.path()).unwrap().flatten().all(|it| !it.file_name().to_string_lossy().starts_with('.')));
+    assert!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .all(|it| !it.file_name().to_string_lossy().starts_with('.'))
+    );
 }
 
 #[test]
@@ -44,10 +56,16 @@ fn the_sentence_says_what_is_not_shown_and_what_is_not_known() {
         }
     }
     let sentence = transfer_sentence(&study.answer().unwrap(), false);
-    assert!(sentence.starts_with("That the gain of layer 1 of a-llm in a-slm carries over is not shown"), "{sentence}");
+    assert!(
+        sentence.starts_with("That the gain of layer 1 of a-llm in a-slm carries over is not shown"),
+        "{sentence}"
+    );
     study.runs.retain(|run| !run.condition.is_base());
     let unknown = transfer_sentence(&study.answer().unwrap(), true);
-    assert!(unknown.starts_with("On synthetic data") && unknown.contains("is unknown: no run without a plug"), "{unknown}");
+    assert!(
+        unknown.starts_with("On synthetic data") && unknown.contains("is unknown: no run without a plug"),
+        "{unknown}"
+    );
     study.runs.retain(|run| run.condition.layer().is_none());
     assert!(study.answer().is_err());
 }
