@@ -101,8 +101,9 @@ pub fn missed(
         let scores = scores.iter().copied().filter(|(layer, _)| among(*layer));
         scores.reduce(|best, next| if next.1 > best.1 { next } else { best })
     };
-    let (best, top) = best_of(&|_| true)?;
     let (best_kept, reached) = best_of(&|layer| kept.contains(&layer))?;
+    // of equal layers the kept one: nothing was missed
+    let (best, top) = best_of(&|_| true).filter(|(_, top)| *top > reached).unwrap_or((best_kept, reached));
     let from = full.get(&last)?;
     Some(Missed {
         best,
@@ -135,6 +136,8 @@ mod tests {
         let flat = BTreeMap::from([(0, 0.8005), (3, 0.80)]);
         assert_eq!(missed(&[0, 3], &[3], &flat, 3).unwrap().recovery, None);
         assert_eq!(missed(&[0, 1, 3], &[3], &flat, 3), None);
+        let equal = BTreeMap::from([(0, 0.8), (3, 0.8)]);
+        assert_eq!(missed(&[0, 3], &[3], &equal, 3).unwrap().best, 3);
     }
 
     #[test]

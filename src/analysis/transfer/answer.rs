@@ -100,8 +100,11 @@ pub struct ConditionTransfer {
     pub gain_away: Result<MeanGain, NotAvailable>,
     /// Mean of E[s, t] - E[t, t] over pairs of domains that are both trained on.
     pub loss: Result<MeanGain, NotAvailable>,
-    /// Mean of E[s, t] / E[t, t].
-    pub ratio: Result<Estimate, NotAvailable>,
+    /// Mean of E[s, t] / E[t, t] over the same pairs.
+    pub ratio: Result<f64, NotAvailable>,
+    /// The same with its two-level bootstrap interval; [`NotAvailable::Unbounded`] where a domain has
+    /// no error at home in some resample.
+    pub ratio_interval: Result<Estimate, NotAvailable>,
     /// The field with the lowest accuracy.
     pub worst: Option<Worst>,
     /// Mean rank among the conditions that have every field, 1 for the best.
@@ -207,6 +210,7 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
         .copied()
         .filter(|(s, t)| s != t && study.trained.contains(t) && grid.comparable(*s, *t).is_ok());
     let loss = mean_of(grid, square, &|s, t| Ok(grid.difference((condition, t), (condition, s), t)?.0));
+    let (ratio, ratio_interval) = ratios(grid, condition);
     let known = fields.iter().filter_map(|field| {
         let accuracy = *field.accuracy.as_ref().ok()?;
         Some(Worst { trained: field.trained, tested: field.tested, accuracy })
@@ -217,7 +221,8 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
         gain_home: gain(true),
         gain_away: gain(false),
         loss,
-        ratio: ratio(grid, condition),
+        ratio,
+        ratio_interval,
         worst: known.min_by(|a, b| a.accuracy.total_cmp(&b.accuracy)),
         average_rank: Err(NotAvailable::NoRun),
         fields,
@@ -256,39 +261,37 @@ fn mean_of(
     Ok(MeanGain { estimate, p: whole.p(), fields: drawn.len(), of: all })
 }
 
-/// The transfer ratio as observed and in every resample.
-fn ratio(grid: &Grid<'_>, condition: &Condition) -> Result<Estimate, NotAvailable> {
+/// The transfer ratio as observed, and with its interval over resamples.
+fn ratios(
+    grid: &Grid<'_>,
+    condition: &Condition,
+) -> (Result<f64, NotAvailable>, Result<Estimate, NotAvailable>) {
     let study = grid.study;
-    let seeds_of = |s: usize, t: usize| -> Option<Vec<u64>> {
-        Some(grid.seeds(condition, s, t).ok()?.into_iter().map(|(seed, _)| seed).collect())
+    let drawn_in = |s: usize, t: usize| -> Option<Drawn> {
+        let seeds: Vec<u64> = grid.seeds(condition, s, t).ok()?.into_iter().map(|(seed, _)| seed).collect();
+        grid.accuracy(condition, (s, t), &seeds).ok()
     };
-    let drawn: Vec<Vec<Option<Drawn>>> = study
-        .trained
-        .iter()
-        .map(|&s| {
-            let row = study.trained.iter();
-            row.map(|&t| grid.accuracy(condition, (s, t), &seeds_of(s, t)?).ok()).collect()
-        })
-        .collect();
+    let drawn: Vec<Vec<Option<Drawn>>> =
+        study.trained.iter().map(|&s| study.trained.iter().map(|&t| drawn_in(s, t)).collect()).collect();
+    // a mean of ones may come out as 1 - 1e-16
+    let error = |accuracy: f64| if accuracy > 1.0 - 1e-12 { 0.0 } else { 1.0 - accuracy };
     let at = |value: &dyn Fn(&Drawn) -> f64| -> Result<f64, NotAvailable> {
         let errors: Vec<Vec<Option<f64>>> = drawn
             .iter()
-            // a mean of ones may come out as 1 - 1e-16
-            .map(|row| {
-                row.iter()
-                    .map(|d| d.as_ref().map(|d| if value(d) > 1.0 - 1e-12 { 0.0 } else { 1.0 - value(d) }))
-                    .collect()
-            })
+            .map(|row| row.iter().map(|drawn| drawn.as_ref().map(|drawn| error(value(drawn)))).collect())
             .collect();
         transfer_ratio(&errors).map(|(ratio, _)| ratio)
     };
-    let observed = at(&|drawn| drawn.observed)?;
-    let resamples = study.resampling.resamples;
-    let replicates: Result<Vec<f64>, NotAvailable> =
-        (0..resamples).map(|resample| at(&|drawn| drawn.replicates[resample])).collect();
-    let replicates = replicates.map_err(|_| NotAvailable::Unbounded)?;
-    let examples = study.trained.iter().map(|&t| grid.examples(t)).sum();
-    Ok(Drawn { observed, replicates }.estimate(study.resampling.confidence, examples)?)
+    let observed = at(&|drawn| drawn.observed);
+    let interval = observed.clone().and_then(|observed| {
+        let resamples = 0..study.resampling.resamples;
+        let replicates: Result<Vec<f64>, NotAvailable> =
+            resamples.map(|resample| at(&|drawn| drawn.replicates[resample])).collect();
+        let replicates = replicates.map_err(|_| NotAvailable::Unbounded)?;
+        let examples = study.trained.iter().map(|&t| grid.examples(t)).sum();
+        Ok(Drawn { observed, replicates }.estimate(study.resampling.confidence, examples)?)
+    });
+    (observed, interval)
 }
 
 /// Ranks the conditions field by field, over the fields that are comparable at all.

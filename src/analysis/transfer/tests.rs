@@ -33,7 +33,8 @@ fn drops_loss_ratio_ranks_and_the_worst_field_are_as_reckoned_by_hand() {
     assert!((base.loss.as_ref().unwrap().estimate.value - 0.15).abs() < 1e-9);
     assert_eq!(base.loss.as_ref().unwrap().fields, 2);
     let ratio = (400.0 - 221.5) / (400.0 - 281.5);
-    let found = base.ratio.as_ref().unwrap();
+    let found = base.ratio_interval.as_ref().unwrap();
+    assert_eq!(base.ratio, Ok(found.value));
     assert!((found.value - ratio).abs() < 1e-9 && found.low < ratio && ratio < found.high, "{found:?}");
     assert_eq!(answer.get(&Condition::Layer(1)).unwrap().average_rank, Ok(1.0));
     assert_eq!(base.average_rank, Ok(3.0));

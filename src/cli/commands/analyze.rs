@@ -77,7 +77,7 @@ fn one(
 ) -> Result<Option<(Line, usize)>, Failure> {
     let mut setting = format!("{} plug, train {}", member.study.plug, member.study.train);
     if let Some(pooling) = member.study.pooling {
-        setting.push_str(&format!(", {pooling} pooling"));
+        setting = format!("{setting}, {pooling} pooling");
     }
     let shown = if member.name.is_empty() { folder } else { &member.name };
     match &member.kind {
@@ -95,7 +95,7 @@ fn one(
         Kind::Layers { screen: kind, keep } => {
             let mut job_study = member.study.clone();
             if *kind != Screen::None {
-                setting.push_str(&format!(", screen {kind} keeps {keep}"));
+                setting = format!("{setting}, screen {kind} keeps {keep}");
                 let rounds = screen::Rounds {
                     screen: *kind,
                     keep: *keep,

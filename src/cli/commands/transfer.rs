@@ -18,8 +18,7 @@ const DEMO_TASKS: [&str; 3] = ["demo", "demo_gadgets", "demo_hotels"];
 /// # Errors
 /// Whatever keeps a study from being planned, run or reported; cells that failed.
 pub(crate) fn run(args: &TransferArgs, context: &Context) -> Result<(), Failure> {
-    let (base, train_on, eval) = settle(args, context)?;
-    let Some(base) = base else { return Ok(()) };
+    let Some(Settled { base, train_on, eval }) = settle(args, context)? else { return Ok(()) };
     let name = match &args.name {
         Some(name) => {
             study::check_name(name)?;
@@ -35,12 +34,17 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> Result<(), Failure>
     }
 }
 
-/// The study that all have in common, the tasks trained on and those only tested on; no study where
-/// it was only to be printed.
-fn settle(
-    args: &TransferArgs,
-    context: &Context,
-) -> Result<(Option<Study>, Vec<String>, Vec<String>), Failure> {
+/// What was asked for.
+struct Settled {
+    /// What all studies have in common.
+    base: Study,
+    train_on: Vec<String>,
+    /// Tasks that are only tested on.
+    eval: Vec<String>,
+}
+
+/// Flags, file and defaults; nothing where the study was only to be printed.
+fn settle(args: &TransferArgs, context: &Context) -> Result<Option<Settled>, Failure> {
     // `--task` defines what `--train-on` and `--eval` name; the first would else be the task itself
     let typed = context.typed.value_source("task") == Some(clap::parser::ValueSource::CommandLine);
     let definitions = if typed { args.study.models.task.clone() } else { Vec::new() };
@@ -64,7 +68,7 @@ fn settle(
     builder.fix("eval", |study| study.eval.clone_from(&eval));
     if args.engine.print_config {
         print_config(&builder, context)?;
-        return Ok((None, train_on, eval));
+        return Ok(None);
     }
-    Ok((Some(builder.study), train_on, eval))
+    Ok(Some(Settled { base: builder.study, train_on, eval }))
 }

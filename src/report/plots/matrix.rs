@@ -20,7 +20,7 @@ const ABOVE: f64 = 44.0;
 /// Names of rows get at most this.
 const NAMES: f64 = 120.0;
 /// A field is not wider than this.
-const WIDEST: f64 = 78.0;
+const WIDEST: f64 = 96.0;
 const NARROWEST: f64 = 40.0;
 
 /// Draws the panels; `None` where no condition gains or loses anything.
@@ -37,8 +37,10 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     let columns = answer.domains.len() as f64;
     let room = WIDTH - 2.0 * MARGIN;
     let side_by_side = |panels: usize| ((room - GAP * (panels - 1) as f64) / panels as f64 - names) / columns;
-    let panels =
-        (1..=shown.len().min(4)).rev().find(|&panels| side_by_side(panels) >= NARROWEST).unwrap_or(1);
+    // names of columns are to be read whole where that leaves two panels side by side
+    let longest = answer.domains.iter().map(|domain| text_width(&domain.name, LABEL, false) + 6.0);
+    let wanted = longest.fold(NARROWEST, f64::max).min(WIDEST).min(side_by_side(2).max(NARROWEST));
+    let panels = (1..=shown.len().min(4)).rev().find(|&panels| side_by_side(panels) >= wanted).unwrap_or(1);
     let field = side_by_side(panels).min(WIDEST);
     let panel = (names + field * columns, ABOVE + ROW * answer.trained.len() as f64 + 18.0);
     let head = Head::new(
@@ -76,6 +78,8 @@ fn draw(
     let mut title = text::condition(&row.condition);
     if row.condition.layer().is_some() && row.condition.layer() == chosen {
         title.push_str(" (chosen)");
+    } else if row.condition.layer().is_some_and(|layer| layer + 1 == answer.layers) {
+        title.push_str(" (last)");
     }
     canvas.text(Label::new(fit(&title, width, 12.0, true), left, top + 10.0, 12.0, INK).bold());
     for (tested, domain) in answer.domains.iter().enumerate() {

@@ -4,7 +4,7 @@
 use super::WIDTH;
 use super::canvas::{Align, Canvas, Label};
 use super::legend::{Head, Legend};
-use super::palette::{CHOSEN, Colour, GRID, INK, MUTED, control};
+use super::palette::{CHOSEN, Colour, GRID, INK, LAYER, MUTED, control};
 use super::scale::{Scale, ticks};
 use crate::analysis::layers::Condition;
 use crate::analysis::transfer::{ConditionTransfer, TransferAnswer};
@@ -36,7 +36,7 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     );
     let mut legend = Legend::default();
     for &condition in &conditions {
-        let colour = colour(condition);
+        let colour = colour(answer, condition);
         let name = text::condition(condition);
         legend.add(name, move |canvas, at| canvas.circle(at, 4.0, colour));
     }
@@ -59,7 +59,11 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
         canvas.text(label.align(Align::Middle));
     }
     for point in points {
-        canvas.circle((x.at(point.home), y.at(point.away)), 3.6, colour(&point.condition).faint(0.75));
+        canvas.circle(
+            (x.at(point.home), y.at(point.away)),
+            3.6,
+            colour(answer, &point.condition).faint(0.75),
+        );
     }
     let middle = f64::midpoint(LEFT, RIGHT);
     let label = Label::new("trained and tested on one domain (%)", middle, bottom + 32.0, 11.5, INK);
@@ -70,11 +74,14 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     Some(canvas)
 }
 
-/// The chosen layer's colour is that of every figure; the last layer, where it is another one, has
-/// the colour of an unknown control.
-fn colour(condition: &Condition) -> Colour {
+/// The chosen layer's colour is that of every figure; the last layer, where it is another one, is
+/// drawn as layers are.
+fn colour(answer: &TransferAnswer, condition: &Condition) -> Colour {
     match condition {
-        Condition::Layer(_) => CHOSEN,
+        Condition::Layer(layer) if answer.choice.as_ref().is_some_and(|choice| choice.layer == *layer) => {
+            CHOSEN
+        }
+        Condition::Layer(_) => LAYER,
         Condition::Control(name) => control(name).0,
     }
 }

@@ -12,13 +12,16 @@ pub(super) fn matrix(answer: &TransferAnswer, shown: &[&ConditionTransfer]) -> S
          \\begin{{tabular}}{{ll{columns}}}\n\\toprule\nCondition & Trained on"
     );
     for domain in &answer.domains {
-        text.push_str(&format!(" & {}", escape(&domain.name)));
+        text.push_str(" & ");
+        text.push_str(&escape(&domain.name));
     }
     text.push_str(" \\\\\n\\midrule\n");
     for row in shown {
         for (at, trained) in answer.trained.iter().enumerate() {
             let name = if at == 0 { escape(&super::name(answer, &row.condition)) } else { String::new() };
-            text.push_str(&format!("{name} & {}", escape(answer.domain(*trained))));
+            text.push_str(&name);
+            text.push_str(" & ");
+            text.push_str(&escape(answer.domain(*trained)));
             for tested in 0..answer.domains.len() {
                 text.push_str(" & ");
                 text.push_str(&field(row, *trained, tested));
@@ -39,7 +42,7 @@ fn field(row: &ConditionTransfer, trained: usize, tested: usize) -> String {
         && let Ok(gain) = &field.over_base
     {
         let star = if gain.estimate.covers(0.0) { "" } else { "$^*$" };
-        text.push_str(&format!(" ({:+.1}{star})", 100.0 * gain.estimate.value));
+        text = format!("{text} ({:+.1}{star})", 100.0 * gain.estimate.value);
     }
     text
 }

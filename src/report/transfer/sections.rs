@@ -88,14 +88,7 @@ fn means(answer: &TransferAnswer) -> Block {
                 gain(&row.gain_away),
                 p,
                 gain(&row.loss),
-                or_reason(&row.ratio, |ratio| {
-                    format!(
-                        "{} [{}, {}]",
-                        decimal(ratio.value, 2),
-                        decimal(ratio.low, 2),
-                        decimal(ratio.high, 2)
-                    )
-                }),
+                ratio(row),
                 worst,
                 or_reason(&row.average_rank, |rank| decimal(*rank, 2)),
             ],
@@ -126,6 +119,14 @@ fn means(answer: &TransferAnswer) -> Block {
         rows: rows.collect(),
         texts: 1,
     })
+}
+
+/// `1.85 [1.62, 2.11]`; without its interval where that has an open end.
+fn ratio(row: &ConditionTransfer) -> String {
+    match &row.ratio_interval {
+        Ok(it) => format!("{} [{}, {}]", decimal(it.value, 2), decimal(it.low, 2), decimal(it.high, 2)),
+        Err(_) => or_reason(&row.ratio, |ratio| format!("{} (no interval)", decimal(*ratio, 2))),
+    }
 }
 
 fn fields(answer: &TransferAnswer, row: &ConditionTransfer) -> Block {
@@ -258,7 +259,8 @@ fn definitions(answer: &TransferAnswer) -> Vec<String> {
             "Each run keeps the weights of its best epoch by validation in its own training domain; every test set is \
              read once and chooses nothing.",
             "A[s,t]: accuracy trained on s and tested on t. Transfer loss: mean over pairs of E[s,t] − E[t,t] with \
-             E = 1 − A; transfer ratio: mean of E[s,t] / E[t,t], without a value where a domain has no error at home. \
+             E = 1 − A; transfer ratio: mean of E[s,t] / E[t,t], without a value where a domain has no error at home, \
+             without an interval where it has none in some resample. \
              Both need domains that are trained on as well as tested on.",
             "Classes are compared by name and order; pairs whose classes differ are not available.",
             "Texts of a test set that also stand in the training set of the row are found exactly and nearly; gains are \
