@@ -155,7 +155,10 @@ fn title(folder: &Path, text: &str) -> String {
 }
 
 fn notes(demo: bool) -> Vec<String> {
-    let note = "The demo variant shows that the analysis runs and how it reads: its models and texts are made by the \
-                program, and its numbers answer nothing.";
-    if demo { vec![note.to_owned()] } else { Vec::new() }
+    let notes = [
+        "The demo variant shows that the analysis runs and how it reads: its models and texts are made by the program, \
+         and its numbers answer nothing.",
+        "Studies that the demo's models and texts make equal stand here once, under the name of the first of them.",
+    ];
+    if demo { notes.map(str::to_owned).into() } else { Vec::new() }
 }
