@@ -98,3 +98,33 @@ fn runs_that_contradict_each_other_are_refused() {
     other.runs[3].tests[1].as_mut().unwrap().ids[0] = 9_999;
     assert!(matches!(other.answer(), Err(Error::DifferentExamples { .. })));
 }
+
+/// reference/analyses.md section 5: over a full square the two drops average to one number, whatever
+/// the fields are.
+#[test]
+fn source_and_target_drops_are_equal_on_average_over_a_full_square() {
+    let mut study = study();
+    for (at, run) in study.runs.iter_mut().enumerate() {
+        for (tested, outcome) in run.tests.iter_mut().enumerate() {
+            let scores = &mut outcome.as_mut().unwrap().scores;
+            let right = (37 * (at + 3) + 101 * (tested + 1) * (run.trained + 2)) % EXAMPLES;
+            scores
+                .iter_mut()
+                .enumerate()
+                .for_each(|(example, score)| *score = f64::from(u8::from(example < right)));
+        }
+    }
+    let answer = study.answer().unwrap();
+    for row in &answer.conditions {
+        let drops = [(0, 1), (1, 0)].map(|(trained, tested)| {
+            let field = row.field(trained, tested).unwrap();
+            let drop = |drop: &Result<crate::analysis::statistics::Estimate, NotAvailable>| {
+                drop.as_ref().unwrap().value
+            };
+            (drop(&field.source_drop), drop(&field.target_drop))
+        });
+        let (source, target) = (drops[0].0 + drops[1].0, drops[0].1 + drops[1].1);
+        assert!((source - target).abs() < 1e-9, "{}: {source} {target}", row.condition);
+        assert!((row.loss.as_ref().unwrap().estimate.value - target / 2.0).abs() < 1e-9);
+    }
+}
