@@ -53,9 +53,9 @@ pub struct Point {
     pub trained: usize,
     /// The domain tested on.
     pub tested: usize,
-    /// A[s, s] of one seed.
+    /// `A[s, s]` of one seed.
     pub home: f64,
-    /// A[s, t] of the same seed.
+    /// `A[s, t]` of the same seed.
     pub away: f64,
 }
 
@@ -79,7 +79,7 @@ pub struct Worst {
     pub trained: usize,
     /// The domain tested on.
     pub tested: usize,
-    /// A[s, t].
+    /// `A[s, t]`.
     pub accuracy: f64,
 }
 
@@ -98,9 +98,9 @@ pub struct ConditionTransfer {
     pub gain_home: Result<MeanGain, NotAvailable>,
     /// Mean gain over no plug on other domains.
     pub gain_away: Result<MeanGain, NotAvailable>,
-    /// Mean of E[s, t] - E[t, t] over pairs of domains that are both trained on.
+    /// Mean of `E[s, t] - E[t, t]` over pairs of domains that are both trained on.
     pub loss: Result<MeanGain, NotAvailable>,
-    /// Mean of E[s, t] / E[t, t] over the same pairs.
+    /// Mean of `E[s, t] / E[t, t]` over the same pairs.
     pub ratio: Result<f64, NotAvailable>,
     /// The same with its two-level bootstrap interval; [`NotAvailable::Unbounded`] where a domain has
     /// no error at home in some resample.

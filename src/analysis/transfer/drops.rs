@@ -1,12 +1,12 @@
-//! Transfer loss and ratio over a matrix of errors E[s, t] = 1 - A[s, t].
+//! Transfer loss and ratio over a matrix of errors `E[s, t]` = 1 - `A[s, t]`.
 
 use super::NotAvailable;
 
-/// Errors E[s][t] of one condition; `None` where a field has no value. Square: domain t of the
+/// Errors `E[s][t]` of one condition; `None` where a field has no value. Square: domain t of the
 /// columns is domain t of the rows.
 pub type Errors = [Vec<Option<f64>>];
 
-/// Mean over s ≠ t of E[s, t] - E[t, t]: the error that training elsewhere costs, and over how many
+/// Mean over s ≠ t of `E[s, t] - E[t, t]`: the error that training elsewhere costs, and over how many
 /// pairs.
 ///
 /// # Errors
@@ -15,11 +15,11 @@ pub fn transfer_loss(errors: &Errors) -> Result<(f64, usize), NotAvailable> {
     mean(pairs(errors).map(|(away, home)| Ok(away - home)))
 }
 
-/// Mean over s ≠ t of E[s, t] / E[t, t] (Glorot et al. 2011), and over how many pairs.
+/// Mean over s ≠ t of `E[s, t] / E[t, t]` (Glorot et al. 2011), and over how many pairs.
 ///
 /// # Errors
 /// [`NotAvailable::NoRun`] where no pair has both errors; [`NotAvailable::NoErrorAtHome`] where an
-/// E[t, t] is zero: leaving the pair out would flatter, infinity would say nothing.
+/// `E[t, t]` is zero: leaving the pair out would flatter, infinity would say nothing.
 pub fn transfer_ratio(errors: &Errors) -> Result<(f64, usize), NotAvailable> {
     mean(
         pairs(errors)
@@ -27,7 +27,7 @@ pub fn transfer_ratio(errors: &Errors) -> Result<(f64, usize), NotAvailable> {
     )
 }
 
-/// (E[s, t], E[t, t]) of every pair s ≠ t that has both.
+/// (`E[s, t]`, `E[t, t]`) of every pair s ≠ t that has both.
 fn pairs(errors: &Errors) -> impl Iterator<Item = (f64, f64)> {
     errors.iter().enumerate().flat_map(move |(s, row)| {
         row.iter().enumerate().filter(move |(t, _)| *t != s).filter_map(move |(t, away)| {

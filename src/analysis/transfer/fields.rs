@@ -19,19 +19,19 @@ pub struct Field {
     pub examples: usize,
     /// Of them, texts that also stand in the training set, exactly or nearly.
     pub shared: usize,
-    /// A[s, t] by seed.
+    /// `A[s, t]` by seed.
     pub seeds: Vec<(u64, f64)>,
-    /// A[s, t], the mean over seeds.
+    /// `A[s, t]`, the mean over seeds.
     pub accuracy: Result<f64, NotAvailable>,
     /// Its t interval over seeds, where there are at least two.
     pub interval: Result<Estimate, NotAvailable>,
-    /// A[s, t] minus that of no plug, paired by seed and example.
+    /// `A[s, t]` minus that of no plug, paired by seed and example.
     pub over_base: Result<Tested, NotAvailable>,
     /// The same without texts that stand in the training set; absent where there are none.
     pub without_shared: Option<WithoutShared>,
-    /// A[s, s] - A[s, t]: may only mean that t is the harder domain.
+    /// `A[s, s] - A[s, t]`: may only mean that t is the harder domain.
     pub source_drop: Result<Estimate, NotAvailable>,
-    /// A[t, t] - A[s, t]: what training on t itself would have given.
+    /// `A[t, t] - A[s, t]`: what training on t itself would have given.
     pub target_drop: Result<Estimate, NotAvailable>,
     /// Probits above the line through runs without a plug; the interval is over seeds and takes the
     /// line as known.
@@ -56,7 +56,7 @@ pub(super) fn base_line(grid: &Grid<'_>, trained: usize, tested: usize) -> Resul
     probit_line(&home_and_away(grid, &Condition::base(), trained, tested)?)
 }
 
-/// (A[s, s], A[s, t]) of every seed that has both.
+/// (`A[s, s]`, `A[s, t]`) of every seed that has both.
 pub(super) fn home_and_away(
     grid: &Grid<'_>,
     condition: &Condition,

@@ -1,5 +1,5 @@
 //! Does what is gained at home carry over to other domains? From runs trained on each of several
-//! tasks and tested on all of them: the matrix A[s, t] (trained on s, tested on t), the gain over no
+//! tasks and tested on all of them: the matrix `A[s, t]` (trained on s, tested on t), the gain over no
 //! plug in every field of it, drops, transfer loss and ratio, the worst domain, ranks and effective
 //! robustness, each with its interval or the reason why it has none. Definitions and their sources:
 //! `reference/analyses.md` section 5 (Glorot 2011, Taori 2020, Calderon 2023, Ben-David 2007).
