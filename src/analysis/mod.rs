@@ -2,7 +2,11 @@
 //! Every number that leaves this module carries its interval and its n, or the reason why it has none.
 
 pub mod collect;
+pub mod collect_transfer;
 pub mod features;
 pub mod layers;
+pub mod layers;
+pub mod screen;
 pub mod similarity;
 pub mod statistics;
+pub mod transfer;

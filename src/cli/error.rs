@@ -45,6 +45,23 @@ pub(crate) enum Error {
         /// What it should be.
         expected: &'static str,
     },
+    /// Nothing names the tasks to train on.
+    #[error("no task to train on is named: expected `--train-on TASKS`")]
+    NoTrainingTasks,
+    /// A study file that is an analysis.
+    #[error("`{}` declares more than one plain study", .0.display())]
+    SeveralStudies(PathBuf),
+    /// One task in two places.
+    #[error("task `{0}` is named twice: expected every task once in `--train-on` and `--eval`")]
+    TaskTwice(String),
+    /// A file of this program that is not what it should be.
+    #[error("`{}` cannot be understood: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Nothing names the LLM.
     #[error("no LLM is named: expected `--llm MODEL`, or a study file with `llm`")]
     NoLlm,
@@ -130,6 +147,11 @@ impl Diagnose for Error {
             }
             Self::Unreadable { .. } => "check the path; it counts from the current folder".into(),
             Self::NoCell(_) => "name one of the layers and controls that `--dry-run` lists".into(),
+            Self::SeveralStudies(path) => {
+                let folder = path.parent().unwrap_or(path).display();
+                format!("`pifi-probe analyze {folder}` runs all of it")
+            }
+            Self::NoTrainingTasks => "for example `--train-on imdb,cr`; `--llm demo` brings its own".into(),
             Self::NoLlm => "try `pifi-probe layers --llm demo`, which needs no network".into(),
             Self::CellsFailed { .. } => {
                 "`pifi-probe runs list` gives the reasons; the same command tries the failed cells again"
@@ -160,6 +182,9 @@ impl Diagnose for Error {
             | Self::SecondTask(_)
             | Self::Flag { .. }
             | Self::NoLlm
+            | Self::NoTrainingTasks
+            | Self::TaskTwice(_)
+            | Self::SeveralStudies(_)
             | Self::StudyName(_)
             | Self::NothingNamed => Category::Usage,
             Self::CellsFailed { .. } => Category::CellsFailed,

@@ -11,10 +11,12 @@ mod output;
 mod plan;
 mod progress;
 mod run;
+mod screen;
 mod signals;
 mod stored;
 mod study;
 mod text;
+mod transfer;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -121,6 +123,8 @@ fn typed(arguments: Vec<OsString>) -> ExitCode {
 fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
         Command::Layers(args) => commands::layers::run(&args, context),
+        Command::Transfer(args) => commands::transfer::run(&args, context),
+        Command::Analyze(args) => commands::analyze::run(&args, context),
         Command::Train(args) => commands::train::run(&args, context),
         Command::Predict(args) => commands::predict::run(&args, context),
         Command::Inspect(args) => commands::inspect::run(&args, context),

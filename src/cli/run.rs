@@ -10,8 +10,9 @@ use super::args::EngineArgs;
 use super::error::Error;
 use super::progress::{Transfers, Watcher};
 use super::signals::Stop;
-use super::{Context, ask, environment, machine, plan, signals, text};
+use super::{Context, ask, environment, machine, plan, screen, signals, text};
 use crate::analysis::collect::layer_study;
+use crate::analysis::layers::LayerAnswer;
 use crate::error::{Category, Failure};
 use crate::hub::DEMO;
 use crate::report;
@@ -306,7 +307,7 @@ impl<'a> Job<'a> {
         let command = self.context.command_line();
         let written = write_report(self.plan(), &self.store, &self.folder, &command, self.context);
         // where cells failed, that is the reason why there is nothing to report
-        self.check(outcome).and(written)
+        self.check(outcome).and(written.map(|_| ()))
     }
 }
 
@@ -320,6 +321,7 @@ fn check(args: &EngineArgs) -> Result<(), Failure> {
 }
 
 /// Collects a study's runs, answers it, writes the report, prints the answer and where it stands.
+/// Returns the answer and whether all data was made by the program.
 ///
 /// # Errors
 /// Runs that cannot be read or compared, files that cannot be written.
@@ -329,23 +331,26 @@ pub(crate) fn write_report(
     folder: &Path,
     command: &str,
     context: &Context,
-) -> Result<(), Failure> {
+) -> Result<(LayerAnswer, bool), Failure> {
     let collected = layer_study(plan, store)?;
-    let about = report::context(plan, store, &collected, command)?;
+    let mut about = report::context(plan, store, &collected, command)?;
+    about.notes.extend(screen::notes(folder, plan, store)?);
     let answer = collected.study.answer()?;
     let files = report::write(folder, &answer, &about)?;
     let sentence = report::first_sentence(&answer, about.synthetic);
     let output = &context.output;
     if output.json {
-        return output.event(&json!({
+        output.event(&json!({
             "event": "report",
             "sentence": sentence,
             "chosen": answer.chosen,
             "tied": answer.tied,
             "files": files,
-        }));
+        }))?;
+    } else {
+        output.line(&sentence)?;
+        let page = files.last().map_or_else(|| folder.to_owned(), Clone::clone);
+        output.line(&format!("report: {}", page.display()))?;
     }
-    output.line(&sentence)?;
-    let page = files.last().map_or_else(|| folder.to_owned(), Clone::clone);
-    output.line(&format!("report: {}", page.display()))
+    Ok((answer, about.synthetic))
 }

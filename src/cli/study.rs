@@ -10,6 +10,7 @@ use super::args::StudyArgs;
 use super::error::Error;
 use crate::error::Failure;
 use crate::hub::DEMO;
+use crate::sweep::collection::Collection;
 use crate::sweep::{self, Study};
 
 /// Tasks that the demo is evaluated on besides its own.
@@ -118,7 +119,7 @@ impl<'a> Builder<'a> {
         if let Some(revision) = &models.slm_revision {
             self.study.slm = format!("{}@{revision}", self.study.slm);
         }
-        define_tasks(&mut self.study.eval, &models.task[1..])?;
+        define_tasks(&mut self.study.eval, &mut [], &models.task[1..])?;
         self.take("split_seed", "split_seed", |study| study.split_seed = models.split_seed);
         let limits = "limits.max_train_examples";
         self.take(limits, "limit_train", |study| study.limits.max_train_examples = models.limit_train);
@@ -217,17 +218,31 @@ impl<'a> Builder<'a> {
 fn read(path: &Path) -> Result<(Study, toml::Table), Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|cause| Error::Unreadable { path: path.to_owned(), cause })?;
-    let study = Study::from_toml(&text, path)?;
-    Ok((study, text.parse().unwrap_or_default()))
+    let mut file: toml::Table = text.parse().unwrap_or_default();
+    // an analysis of one study is that study; its demo variant is for `analyze`
+    if ["study", "demo", "screen", "train_on"].iter().any(|key| file.contains_key(*key)) {
+        let single = Collection::from_toml(&text, path, false)?.single();
+        let study = single.ok_or_else(|| Error::SeveralStudies(path.to_owned()))?;
+        file.remove("demo");
+        return Ok((study, file));
+    }
+    Ok((Study::from_toml(&text, path)?, file))
 }
 
-/// Puts definitions (`name=path`) into the places where `--eval` names them.
-fn define_tasks(eval: &mut [String], definitions: &[String]) -> Result<(), Error> {
+/// Puts definitions (`name=path`) into the places where `--eval` or `--train-on` names them.
+///
+/// # Errors
+/// A definition that is none, or that nothing names.
+pub(crate) fn define_tasks(
+    eval: &mut [String],
+    train_on: &mut [String],
+    definitions: &[String],
+) -> Result<(), Error> {
     for definition in definitions {
         let Some((name, _)) = definition.split_once('=') else {
             return Err(Error::SecondTask(definition.clone()));
         };
-        match eval.iter_mut().find(|task| *task == name) {
+        match eval.iter_mut().chain(train_on.iter_mut()).find(|task| *task == name) {
             Some(task) => task.clone_from(definition),
             None => return Err(Error::UnusedTask(name.to_owned())),
         }
@@ -235,14 +250,16 @@ fn define_tasks(eval: &mut [String], definitions: &[String]) -> Result<(), Error
     Ok(())
 }
 
+/// A model's or task's name as a part of a directory's.
+fn word(text: &str) -> String {
+    let text = text.split_once('=').map_or(text, |(name, _)| name);
+    let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or(text).trim_end_matches(".toml");
+    let kept = last.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' });
+    kept.collect::<String>().trim_start_matches('.').to_owned()
+}
+
 /// The directory of a study by what it is about: `llama3-8b-bert-base-sst2`.
 pub(crate) fn name(study: &Study) -> String {
-    let word = |text: &str| {
-        let text = text.split_once('=').map_or(text, |(name, _)| name);
-        let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or(text).trim_end_matches(".toml");
-        let kept = last.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' });
-        kept.collect::<String>().trim_start_matches('.').to_owned()
-    };
     let mut words = vec![word(&study.llm)];
     for other in [word(&study.slm), word(&study.task)] {
         if other != words[0] {
@@ -256,6 +273,11 @@ pub(crate) fn name(study: &Study) -> String {
         words.push("screen".into());
     }
     words.join("-")
+}
+
+/// The directory of one of several studies that are answered together: `transfer-x-imdb`.
+pub(crate) fn member_name(whole: &str, task: &str) -> String {
+    format!("{whole}-{}", word(task))
 }
 
 /// Checks a name that was typed: it must be one directory, and not the one of all runs.

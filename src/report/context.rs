@@ -28,14 +28,14 @@ pub fn context(
         title: format!("Which layer of {} for {} on {}", inputs.llm.name, inputs.slm.name, inputs.task.name),
         command: command.to_owned(),
         manifest: manifest(plan),
-        cost: cost(plan, &collected.records),
+        cost: cost(plan.cells.len(), &collected.records),
         failures: failures(plan, store, collected)?,
         synthetic,
         notes: notes(plan, &collected.records),
     })
 }
 
-fn manifest(plan: &Plan) -> Vec<(String, String)> {
+pub(super) fn manifest(plan: &Plan) -> Vec<(String, String)> {
     let (inputs, study) = (&plan.inputs, &plan.study);
     let hyper = &study.hyper_parameters;
     let model = |at: &ModelAt| match &at.repository {
@@ -80,11 +80,11 @@ fn manifest(plan: &Plan) -> Vec<(String, String)> {
     rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn cost(plan: &Plan, records: &[RunRecord]) -> Vec<(String, String)> {
+pub(super) fn cost(planned: usize, records: &[RunRecord]) -> Vec<(String, String)> {
     let seconds: f64 = records.iter().map(|record| record.cost.seconds).sum();
     let most = |of: fn(&RunRecord) -> Option<u64>| records.iter().filter_map(of).max();
     let mut rows = vec![
-        ("cells".to_owned(), format!("{} of {} finished", records.len(), plan.cells.len())),
+        ("cells".to_owned(), format!("{} of {} finished", records.len(), planned)),
         ("time in workers".to_owned(), format!("{seconds:.0} s")),
     ];
     if !records.is_empty() {
@@ -122,6 +122,15 @@ fn cost(plan: &Plan, records: &[RunRecord]) -> Vec<(String, String)> {
 }
 
 fn failures(plan: &Plan, store: &Store, collected: &Collected) -> Result<Vec<(String, String)>, Failure> {
+    let mut rows = failed_cells(plan, store)?;
+    for (cell, reason) in &collected.unreadable {
+        rows.push((format!("run {cell}"), reason.clone()));
+    }
+    Ok(rows)
+}
+
+/// Cells of a plan whose last attempt failed, with the reason.
+pub(super) fn failed_cells(plan: &Plan, store: &Store) -> Result<Vec<(String, String)>, Failure> {
     let mut rows = Vec::new();
     for failure in store.failures()? {
         match failure {
@@ -133,9 +142,6 @@ fn failures(plan: &Plan, store: &Store, collected: &Collected) -> Result<Vec<(St
             }
             Err(error) => rows.push(("a recorded failure".to_owned(), error.to_string())),
         }
-    }
-    for (cell, reason) in &collected.unreadable {
-        rows.push((format!("run {cell}"), reason.clone()));
     }
     Ok(rows)
 }

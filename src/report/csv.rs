@@ -176,7 +176,7 @@ fn contrast_cells(contrast: Option<&Result<Contrast, Undefined>>, holm: bool) ->
 }
 
 /// Six decimals; what rounds to zero has no sign.
-fn number(value: Option<f64>) -> String {
+pub(super) fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| {
         let text = format!("{value:.6}");
         if text == "-0.000000" { "0.000000".to_owned() } else { text }
@@ -184,7 +184,7 @@ fn number(value: Option<f64>) -> String {
 }
 
 /// RFC 4180: quotes where a cell holds a comma, a quote or a line end.
-fn line(cells: &[String]) -> String {
+pub(super) fn line(cells: &[String]) -> String {
     let cells: Vec<String> = cells
         .iter()
         .map(|cell| {

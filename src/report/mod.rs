@@ -12,13 +12,19 @@ mod html;
 mod latex;
 mod markdown;
 mod plots;
+mod screen;
 mod sections;
 pub mod similarity;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transfer;
 
 pub use context::context;
+pub use screen::screen_notes;
+pub use summary::{Line, write_summary};
+pub use transfer::{transfer_context, transfer_sentence, write_transfer};
 
 use crate::analysis::layers::LayerAnswer;
 use crate::error::Diagnose;

@@ -4,6 +4,7 @@
 mod batch;
 pub mod canonical;
 pub mod cell;
+pub mod collection;
 mod controls;
 mod convert;
 pub mod cost;
@@ -24,6 +25,7 @@ pub mod prepare;
 mod provide;
 pub mod represent;
 pub mod represent_run;
+pub mod screen;
 mod settings;
 mod shift;
 pub mod study;

@@ -67,6 +67,16 @@ impl Replicates {
     /// [`Undefined`] without cells, examples or resamples, for rows of unequal length, or for a
     /// score that is not finite.
     pub fn draw(cells: &[Vec<f64>], resampling: Resampling) -> Result<Self, Undefined> {
+        Self::draw_set(cells, resampling.seed.derive("examples"), resampling)
+    }
+
+    /// As [`Replicates::draw`], with the draws of examples decided by a seed of their own: sets of
+    /// different examples are resampled apart, while the draws of seeds stay in common, so that
+    /// statistics over several sets can be reckoned resample by resample.
+    ///
+    /// # Errors
+    /// As [`Replicates::draw`].
+    pub fn draw_set(cells: &[Vec<f64>], draws: Seed, resampling: Resampling) -> Result<Self, Undefined> {
         let examples = cells.first().map_or(0, Vec::len);
         if examples == 0 {
             return Err(Undefined::NoObservations);
@@ -78,7 +88,6 @@ impl Replicates {
             return Err(Undefined::NotFinite);
         }
         check(resampling)?;
-        let draws = resampling.seed.derive("examples");
         let width = cells.len();
         let mut means = vec![0.0; resampling.resamples * width];
         means.par_chunks_mut(TOGETHER * width).enumerate().for_each(|(block, out)| {
@@ -126,13 +135,22 @@ impl Replicates {
     /// # Errors
     /// [`Undefined::NoCommonSeed`] without pairs.
     pub fn difference(&self, pairs: &[(usize, usize)]) -> Result<Tested, Undefined> {
+        let drawn = self.drawn_difference(pairs)?;
+        let estimate = drawn.estimate(self.resampling.confidence, self.examples)?;
+        Ok(Tested { p: drawn.p(), estimate, seeds: pairs.len() })
+    }
+
+    /// The same difference in every resample.
+    ///
+    /// # Errors
+    /// As [`Replicates::difference`].
+    pub fn drawn_difference(&self, pairs: &[(usize, usize)]) -> Result<Drawn, Undefined> {
         if pairs.is_empty() {
             return Err(Undefined::NoCommonSeed);
         }
         let first: Vec<(usize, f64)> = pairs.iter().map(|&(a, _)| (a, 1.0)).collect();
         let second: Vec<(usize, f64)> = pairs.iter().map(|&(_, b)| (b, -1.0)).collect();
-        let drawn = self.combine(&[&first, &second])?;
-        Ok(Tested { p: drawn.p(), estimate: drawn.estimate(self)?, seeds: pairs.len() })
+        self.combine(&[&first, &second])
     }
 
     /// Sums of signed cells; position i of every list belongs to seed i of the comparison.
@@ -170,21 +188,26 @@ pub struct Drawn {
 }
 
 impl Drawn {
-    fn estimate(&self, of: &Replicates) -> Result<Estimate, Undefined> {
+    /// The observed value with its percentile interval; `n` counts the examples behind it.
+    ///
+    /// # Errors
+    /// [`Undefined::NotFinite`] where a resample has no finite value.
+    pub fn estimate(&self, confidence: f64, n: usize) -> Result<Estimate, Undefined> {
         let (_, deviation) = moments(&self.replicates)?;
         let mut sorted = self.replicates.clone();
         sorted.sort_by(f64::total_cmp);
-        let tail = (1.0 - of.resampling.confidence) / 2.0;
+        let tail = (1.0 - confidence) / 2.0;
         Ok(Estimate {
             value: self.observed,
             low: quantile(&sorted, tail),
             high: quantile(&sorted, 1.0 - tail),
             standard_error: deviation.unwrap_or(0.0),
-            n: of.examples,
+            n,
         })
     }
 
-    fn p(&self) -> f64 {
+    /// Two-sided p value of "it is zero".
+    pub fn p(&self) -> f64 {
         // sums of a few rounded means: what is zero may come out as 1e-17
         const ZERO: f64 = 1e-12;
         let below = self.replicates.iter().filter(|value| **value <= ZERO).count();

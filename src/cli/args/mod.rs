@@ -1,5 +1,6 @@
 //! What can be typed: one structure a group of flags, every flag with its help.
 
+mod analyze;
 mod cache;
 mod export;
 mod global;
@@ -10,10 +11,12 @@ mod similarity;
 mod study;
 mod sweep;
 mod tools;
+mod transfer;
 mod words;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use analyze::AnalyzeArgs;
 pub(crate) use cache::{CacheArgs, CacheCommand};
 pub(crate) use export::ExportArgs;
 pub(crate) use global::Global;
@@ -24,6 +27,7 @@ pub(crate) use similarity::SimilarityArgs;
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
 pub(crate) use tools::{CompletionsArgs, DemoModelsArgs, ManArgs, VerifyArgs, WorkerArgs};
+pub(crate) use transfer::TransferArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,6 +63,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Plug every layer of an LLM into a small model, train, compare, report
     Layers(Box<LayersArgs>),
+    /// Train on each of several tasks, test on all: does the gain carry over?
+    Transfer(Box<TransferArgs>),
+    /// Run all studies of an analysis folder, from start to one table
+    Analyze(AnalyzeArgs),
     /// Train a single cell: one layer or control with one seed
     Train(Box<TrainArgs>),
     /// Use a trained model on new text

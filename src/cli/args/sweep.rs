@@ -9,6 +9,7 @@ use super::study::{StudyArgs, SweepArgs};
 use super::words::{whole, word};
 use crate::runs::Control;
 use crate::sweep::Oom;
+use crate::sweep::screen::Screen;
 
 const RUNNING: &str = "Running";
 
@@ -36,6 +37,16 @@ pub(crate) struct LayersArgs {
     pub(crate) sweep: SweepArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    /// Screen the layers first and train only the best of them in full, with controls and the last
+    ///
+    /// plug: over a frozen encoder. halving: for one epoch, the better ones for more; every round
+    /// starts anew. The report lists pruned layers apart, and what they would have shown where they
+    /// were trained in full too.
+    #[arg(long, value_name = "SCREEN", default_value = "none", value_parser = word!(Screen), help_heading = RUNNING)]
+    pub(crate) screen: Screen,
+    /// Layers that a screen leaves for the full training, the last one apart
+    #[arg(long, value_name = "K", default_value_t = 4, help_heading = RUNNING)]
+    pub(crate) keep: usize,
     /// Print the plan and start nothing: cells, bytes, memory, time, what could be detected
     /// [default: off]
     #[arg(long, visible_alias = "plan", help_heading = RUNNING)]

@@ -3,8 +3,9 @@
 use super::super::args::{LayersArgs, SweepArgs};
 use super::super::run::Job;
 use super::super::study::{self, Builder};
-use super::super::{Context, signals};
+use super::super::{Context, screen, signals};
 use crate::error::Failure;
+use crate::sweep::screen::Screen;
 
 /// Plans, asks where it must, runs, reports.
 ///
@@ -27,7 +28,19 @@ pub(crate) fn run(args: &LayersArgs, context: &Context) -> Result<(), Failure> {
         return print_config(&builder, context);
     }
     let stop = signals::listen();
-    let job = Job::prepare(builder.study, &name, &args.engine, context, stop)?;
+    let mut study = builder.study;
+    if args.screen != Screen::None {
+        let rounds = screen::Rounds {
+            screen: args.screen,
+            keep: args.keep,
+            name: &name,
+            engine: &args.engine,
+            dry_run: args.dry_run,
+        };
+        let Some(left) = screen::rounds(&study, &rounds, context, &stop)? else { return Ok(()) };
+        study.layers = left;
+    }
+    let job = Job::prepare(study, &name, &args.engine, context, stop)?;
     if args.dry_run {
         return job.show_plan();
     }

@@ -1,5 +1,6 @@
 //! One file a command: its flags in, calls of lower floors, its words out.
 
+pub(super) mod analyze;
 pub(super) mod cache;
 pub(super) mod completions;
 pub(super) mod demo_models;
@@ -15,5 +16,6 @@ pub(super) mod represent;
 pub(super) mod runs;
 pub(super) mod similarity;
 pub(super) mod train;
+pub(super) mod transfer;
 pub(super) mod verify;
 pub(super) mod worker;

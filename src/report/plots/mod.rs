@@ -7,9 +7,11 @@ pub(super) mod canvas;
 pub(super) mod heatmap;
 pub(super) mod layers;
 pub(super) mod legend;
+pub(super) mod matrix;
 pub(super) mod palette;
 pub(super) mod render;
 pub(super) mod scale;
+pub(super) mod scatter;
 #[cfg(test)]
 mod tests;
 pub(super) mod transfer;

@@ -223,7 +223,7 @@ impl Grid {
     }
 }
 
-fn scale_bar(canvas: &mut Canvas, y: f64, reach: f64, left: f64) {
+pub(super) fn scale_bar(canvas: &mut Canvas, y: f64, reach: f64, left: f64) {
     const STEPS: usize = 60;
     const LENGTH: f64 = 220.0;
     let start = left + 44.0;

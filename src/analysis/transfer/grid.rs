@@ -1,0 +1,234 @@
+//! What a transfer study consists of, and its outcomes aligned by example for resampling.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Error, NotAvailable, name_of, same_label_space};
+use crate::analysis::layers::{Condition, Outcome};
+use crate::analysis::statistics::bootstrap::{Drawn, Replicates};
+use crate::analysis::statistics::{Resampling, Undefined};
+
+/// A task that is trained on, tested on, or both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Its classes in their order; empty where nobody knows them.
+    pub labels: Vec<String>,
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What was plugged.
+    pub condition: Condition,
+    /// The domain that it was trained on.
+    pub trained: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// The metric on the validation split of the domain trained on.
+    pub validation: f64,
+    /// The metric on the training split, where the run recorded it.
+    pub training: Option<f64>,
+    /// Test outcomes, a place a domain.
+    pub tests: Vec<Option<Outcome>>,
+}
+
+/// Runs trained on each of several domains and tested on all.
+#[derive(Clone, Debug)]
+pub struct TransferStudy {
+    /// Name of the LLM.
+    pub llm: String,
+    /// Name of the small model.
+    pub slm: String,
+    /// Name of the metric that scores average to.
+    pub metric: String,
+    /// Layers of the LLM.
+    pub layers: usize,
+    /// All domains; those trained on may be fewer.
+    pub domains: Vec<Domain>,
+    /// Domains that are trained on.
+    pub trained: Vec<usize>,
+    /// Seeds that were planned.
+    pub seeds: Vec<u64>,
+    /// Finished runs.
+    pub runs: Vec<Run>,
+    /// By (trained, tested): ids of test examples whose texts also stand in the training set.
+    pub shared: BTreeMap<(usize, usize), BTreeSet<u64>>,
+    /// How to resample.
+    pub resampling: Resampling,
+}
+
+/// Test outcomes of one domain, aligned by example, with their resamples.
+struct Tested {
+    ids: Vec<u64>,
+    rows: Vec<Vec<f64>>,
+    replicates: Replicates,
+    /// Row by condition, domain trained on and seed.
+    at: BTreeMap<(Condition, usize), BTreeMap<u64, usize>>,
+}
+
+/// The study ready for statistics.
+pub(super) struct Grid<'a> {
+    pub(super) study: &'a TransferStudy,
+    tested: Vec<Option<Tested>>,
+}
+
+impl<'a> Grid<'a> {
+    pub(super) fn new(study: &'a TransferStudy) -> Result<Self, Error> {
+        if study.runs.is_empty() {
+            return Err(Error::NoRun);
+        }
+        let domains = study.domains.len();
+        let mut seen = BTreeSet::new();
+        for run in &study.runs {
+            let (condition, seed) = (name_of(&run.condition), run.seed);
+            if run.trained >= domains || run.tests.len() != domains {
+                let domain = if run.trained >= domains { run.trained } else { run.tests.len() };
+                return Err(Error::NoSuchDomain { condition, seed, domain, domains });
+            }
+            if !seen.insert((&run.condition, run.trained, run.seed)) {
+                let domain = study.domains[run.trained].name.clone();
+                return Err(Error::Twice { condition, domain, seed });
+            }
+        }
+        let tested = (0..domains).map(|domain| tested(study, domain)).collect::<Result<_, _>>()?;
+        Ok(Self { study, tested })
+    }
+
+    /// Every condition with a run: layers in order, then controls.
+    pub(super) fn conditions(&self) -> BTreeSet<&'a Condition> {
+        self.study.runs.iter().map(|run| &run.condition).collect()
+    }
+
+    /// Why a field cannot have a number, whatever was run.
+    pub(super) fn comparable(&self, trained: usize, tested: usize) -> Result<(), NotAvailable> {
+        let labels = |domain: usize| &self.study.domains[domain].labels;
+        if labels(trained).is_empty() || labels(tested).is_empty() {
+            return Ok(());
+        }
+        same_label_space(labels(trained), labels(tested)).map_err(NotAvailable::Labels)
+    }
+
+    /// Rows of a field by seed.
+    fn rows(
+        &self,
+        condition: &Condition,
+        trained: usize,
+        tested: usize,
+    ) -> Result<(&Tested, &BTreeMap<u64, usize>), NotAvailable> {
+        self.comparable(trained, tested)?;
+        let found = self.tested[tested].as_ref().ok_or(NotAvailable::NotEvaluated)?;
+        let rows = found.at.get(&(condition.clone(), trained)).ok_or(NotAvailable::NoRun)?;
+        Ok((found, rows))
+    }
+
+    /// Examples that a domain is tested on.
+    pub(super) fn examples(&self, tested: usize) -> usize {
+        self.tested[tested].as_ref().map_or(0, |tested| tested.ids.len())
+    }
+
+    /// Accuracy of every seed in a field.
+    pub(super) fn seeds(
+        &self,
+        condition: &Condition,
+        trained: usize,
+        tested: usize,
+    ) -> Result<Vec<(u64, f64)>, NotAvailable> {
+        let (found, rows) = self.rows(condition, trained, tested)?;
+        Ok(rows.iter().map(|(seed, row)| (*seed, mean(&found.rows[*row]))).collect())
+    }
+
+    /// The mean accuracy of a field in every resample, over the given seeds.
+    pub(super) fn accuracy(
+        &self,
+        condition: &Condition,
+        (trained, tested): (usize, usize),
+        seeds: &[u64],
+    ) -> Result<Drawn, NotAvailable> {
+        let (found, rows) = self.rows(condition, trained, tested)?;
+        let rows: Vec<usize> = seeds.iter().filter_map(|seed| rows.get(seed).copied()).collect();
+        if rows.len() != seeds.len() || rows.is_empty() {
+            return Err(NotAvailable::Undefined(Undefined::NoCommonSeed));
+        }
+        Ok(found.replicates.condition(&rows)?)
+    }
+
+    /// One run's field minus another's on the same test examples, paired by seed and example, with
+    /// the number of seeds.
+    pub(super) fn difference(
+        &self,
+        (condition, trained): (&Condition, usize),
+        (other, other_trained): (&Condition, usize),
+        tested: usize,
+    ) -> Result<(Drawn, usize), NotAvailable> {
+        let (found, rows) = self.rows(condition, trained, tested)?;
+        let (_, others) = self.rows(other, other_trained, tested)?;
+        let pairs = pairs(rows, others);
+        Ok((found.replicates.drawn_difference(&pairs)?, pairs.len()))
+    }
+
+    /// The same without the test texts that stand in the training set of `trained`: examples left,
+    /// mean accuracy, and the difference.
+    pub(super) fn without_shared(
+        &self,
+        (condition, other): (&Condition, &Condition),
+        trained: usize,
+        tested: usize,
+    ) -> Option<(usize, f64, Result<Drawn, NotAvailable>)> {
+        let shared = self.study.shared.get(&(trained, tested)).filter(|shared| !shared.is_empty())?;
+        let (found, rows) = self.rows(condition, trained, tested).ok()?;
+        let kept: Vec<usize> = (0..found.ids.len()).filter(|&at| !shared.contains(&found.ids[at])).collect();
+        if kept.is_empty() {
+            return None;
+        }
+        let part = |row: usize| kept.iter().map(|&at| found.rows[row][at]).collect::<Vec<f64>>();
+        let mine: Vec<Vec<f64>> = rows.values().map(|row| part(*row)).collect();
+        let accuracy = mine.iter().map(|row| mean(row)).sum::<f64>() / mine.len() as f64;
+        let difference = self.rows(other, trained, tested).and_then(|(_, others)| {
+            let pairs = pairs(rows, others);
+            let cells: Vec<Vec<f64>> = pairs.iter().flat_map(|(a, b)| [part(*a), part(*b)]).collect();
+            let numbered: Vec<(usize, usize)> = (0..pairs.len()).map(|at| (2 * at, 2 * at + 1)).collect();
+            Ok(Replicates::draw(&cells, self.study.resampling)?.drawn_difference(&numbered)?)
+        });
+        Some((kept.len(), accuracy, difference))
+    }
+}
+
+fn pairs(first: &BTreeMap<u64, usize>, second: &BTreeMap<u64, usize>) -> Vec<(usize, usize)> {
+    first.iter().filter_map(|(seed, a)| second.get(seed).map(|b| (*a, *b))).collect()
+}
+
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn tested(study: &TransferStudy, domain: usize) -> Result<Option<Tested>, Error> {
+    let name = || study.domains[domain].name.clone();
+    let mut ids: Option<Vec<u64>> = None;
+    let mut rows = Vec::new();
+    let mut at: BTreeMap<(Condition, usize), BTreeMap<u64, usize>> = BTreeMap::new();
+    for run in &study.runs {
+        let Some(outcome) = &run.tests[domain] else { continue };
+        let mut order: Vec<usize> = (0..outcome.ids.len()).collect();
+        order.sort_by_key(|&place| outcome.ids[place]);
+        let sorted: Vec<u64> = order.iter().map(|&place| outcome.ids[place]).collect();
+        let known = ids.get_or_insert_with(|| sorted.clone());
+        let ragged = outcome.ids.len() != outcome.scores.len();
+        if ragged || *known != sorted || sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(Error::DifferentExamples {
+                condition: name_of(&run.condition),
+                trained: study.domains[run.trained].name.clone(),
+                seed: run.seed,
+                tested: name(),
+            });
+        }
+        at.entry((run.condition.clone(), run.trained)).or_default().insert(run.seed, rows.len());
+        rows.push(order.iter().map(|&place| outcome.scores[place]).collect());
+    }
+    let Some(ids) = ids else { return Ok(None) };
+    // examples of different domains are drawn apart, seeds in common
+    let draws = study.resampling.seed.derive("examples").derive(&study.domains[domain].name);
+    let replicates = Replicates::draw_set(&rows, draws, study.resampling)
+        .map_err(|reason| Error::Statistic { domain: name(), reason })?;
+    Ok(Some(Tested { ids, rows, replicates, at }))
+}

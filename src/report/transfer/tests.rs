@@ -1,0 +1,83 @@
+//! The report of the made study.
+
+use super::*;
+use crate::analysis::transfer::synthetic;
+
+fn context() -> ReportContext {
+    ReportContext {
+        title: "Does it carry over?".into(),
+        command: "pifi-probe transfer".into(),
+        ..ReportContext::default()
+    }
+}
+
+#[test]
+fn all_files_are_written_and_the_answer_is_the_first_sentence() {
+    let answer = synthetic::study().answer().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_transfer(folder.path(), &answer, &context()).unwrap();
+    assert_eq!(files.len(), 8);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let sentence = transfer_sentence(&answer, false);
+    assert!(
+        sentence.starts_with("The gain of layer 1 of a-llm in a-slm carries over: +8.0 points"),
+        "{sentence}"
+    );
+    assert!(sentence.contains("mean of 4 pairs") && sentence.contains("+12.0 at home"), "{sentence}");
+    let page = read("transfer.md");
+    assert!(page.lines().nth(2).unwrap().starts_with("The gain of layer 1"), "{page}");
+    assert!(page.contains("Selection protocol: validation in the training domains"));
+    assert!(page.contains("10 also stand in the training set of films"));
+    let table = read("transfer.csv");
+    // four conditions, two domains trained on, three tested on
+    assert_eq!(table.lines().count(), 1 + 4 * 2 * 3);
+    assert!(table.lines().all(|line| line.matches(',').count() == 28), "{table}");
+    assert!(read("transfer.tex").contains("(+8.0$^*$)"));
+    assert!(read("transfer.html").contains("<svg role=\"img\""));
+    assert!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .flatten()
+            .all(|it| !it.file_name().to_string_lossy().starts_with('.'))
+    );
+}
+
+#[test]
+fn the_sentence_says_what_is_not_shown_and_what_is_not_known() {
+    let mut study = synthetic::study();
+    for run in &mut study.runs {
+        if run.condition == Condition::Layer(1) {
+            let base = run.tests.iter_mut().enumerate().filter(|(tested, _)| *tested != run.trained);
+            for (_, outcome) in base {
+                let outcome = outcome.as_mut().unwrap();
+                let right = 220 + run.seed as usize;
+                outcome.scores = (0..outcome.ids.len()).map(|at| f64::from(u8::from(at < right))).collect();
+            }
+        }
+    }
+    let sentence = transfer_sentence(&study.answer().unwrap(), false);
+    assert!(
+        sentence.starts_with("That the gain of layer 1 of a-llm in a-slm carries over is not shown"),
+        "{sentence}"
+    );
+    study.runs.retain(|run| !run.condition.is_base());
+    let unknown = transfer_sentence(&study.answer().unwrap(), true);
+    assert!(
+        unknown.starts_with("On synthetic data") && unknown.contains("is unknown: no run without a plug"),
+        "{unknown}"
+    );
+    study.runs.retain(|run| run.condition.layer().is_none());
+    assert!(study.answer().is_err());
+}
+
+#[test]
+fn names_of_domains_cannot_break_any_page() {
+    let mut study = synthetic::study();
+    study.domains[2].name = "a_b & <script>|$".into();
+    let answer = study.answer().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write_transfer(folder.path(), &answer, &context()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(!read("transfer.html").contains("<script>") && !read("transfer.md").contains("<script>"));
+    assert!(read("transfer.tex").contains("a\\_b \\& <script>|\\$"));
+}
