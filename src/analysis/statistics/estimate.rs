@@ -59,6 +59,9 @@ pub enum Undefined {
         /// What it may be.
         expected: &'static str,
     },
+    /// All values are equal where a spread is needed.
+    #[error("all values are equal, so there is no spread to measure by")]
+    NoSpread,
     /// The condition to compare with is the condition itself.
     #[error("it is the reference itself")]
     Itself,
