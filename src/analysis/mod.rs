@@ -2,5 +2,6 @@
 //! Every number that leaves this module carries its interval and its n, or the reason why it has none.
 
 pub mod collect;
+pub mod compare;
 pub mod layers;
 pub mod statistics;
