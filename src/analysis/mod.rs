@@ -4,4 +4,5 @@
 pub mod collect;
 pub mod compare;
 pub mod layers;
+pub mod selftest;
 pub mod statistics;
