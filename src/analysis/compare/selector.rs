@@ -18,7 +18,7 @@ pub enum Selector {
 
 impl Selector {
     /// Whether a run is of the condition; ids are looked up elsewhere.
-    pub(super) fn takes(&self, record: &RunRecord) -> bool {
+    pub fn takes(&self, record: &RunRecord) -> bool {
         match self {
             Self::Id(_) => false,
             Self::Condition(condition) => record.condition == *condition,

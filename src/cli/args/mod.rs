@@ -1,8 +1,10 @@
 //! What can be typed: one structure a group of flags, every flag with its help.
 
 mod cache;
+mod compare;
 mod global;
 mod models;
+mod power;
 mod runs;
 mod study;
 mod sweep;
@@ -12,8 +14,10 @@ mod words;
 use clap::{Parser, Subcommand};
 
 pub(crate) use cache::{CacheArgs, CacheCommand};
+pub(crate) use compare::CompareArgs;
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
+pub(crate) use power::PowerArgs;
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
@@ -63,10 +67,16 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// List, show, compare and export finished runs
     Runs(RunsArgs),
+    /// Compare finished runs or conditions in pairs: differences, intervals, tests
+    Compare(CompareArgs),
+    /// What a study of so many seeds and examples can show
+    Power(PowerArgs),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
     /// Recompute reference outputs of transformers and compare
     Verify(VerifyArgs),
+    /// Recompute published vectors of every measure and test
+    Selftest,
     /// Show what this machine and this build can do
     Doctor,
     /// Look after the layers on this disk
