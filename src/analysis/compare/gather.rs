@@ -254,8 +254,8 @@ fn aligned(record: &RunRecord, found: &TaskPredictions) -> Result<Run, String> {
     if ids.is_empty() {
         return Err("it was evaluated on no example".to_owned());
     }
-    if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("example {} is there twice in its predictions", twice[0]));
+    if let Some([twice, ..]) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("example {twice} is there twice in its predictions"));
     }
     let right = |&at: &usize| f64::from(u8::from(found.gold[at] == found.predicted[at]));
     Ok(Run {

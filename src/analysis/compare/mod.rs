@@ -20,7 +20,7 @@ pub use protocol::Obstacle;
 pub use selector::Selector;
 
 use super::statistics::bootstrap::Replicates;
-use super::statistics::estimate::{Undefined, mean, moments, or_reason};
+use super::statistics::estimate::{Undefined, mean, or_reason};
 use super::statistics::multiple::holm;
 use super::statistics::proportion::wilson;
 use super::statistics::sign_flip::{SEEDS_FOR_FIVE_PERCENT, smallest_two_sided};
@@ -192,18 +192,26 @@ pub(super) struct OfSet {
     places: BTreeMap<String, usize>,
 }
 
+/// Scores of the runs on one set of examples, and which row is whose.
+#[derive(Default)]
+struct Rows {
+    scores: Vec<Vec<f64>>,
+    places: BTreeMap<String, usize>,
+}
+
 /// Runs on the same examples share their draws.
 fn draw(groups: &[Group], resampling: Resampling) -> BTreeMap<Vec<u64>, OfSet> {
-    let mut rows: BTreeMap<&Vec<u64>, (Vec<Vec<f64>>, BTreeMap<String, usize>)> = BTreeMap::new();
+    let mut sets: BTreeMap<&Vec<u64>, Rows> = BTreeMap::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        let (scores, places) = rows.entry(&run.ids).or_default();
-        places.insert(run.cell.clone(), scores.len());
-        scores.push(run.scores.clone());
+        let rows = sets.entry(&run.ids).or_default();
+        rows.places.insert(run.cell.clone(), rows.scores.len());
+        rows.scores.push(run.scores.clone());
     }
-    let of_set = |(ids, (scores, places)): (&Vec<u64>, (Vec<Vec<f64>>, BTreeMap<String, usize>))| {
-        (ids.clone(), OfSet { replicates: Replicates::draw(&scores, resampling), places })
+    let of_set = |(ids, rows): (&Vec<u64>, Rows)| {
+        let replicates = Replicates::draw(&rows.scores, resampling);
+        (ids.clone(), OfSet { replicates, places: rows.places })
     };
-    rows.into_iter().map(of_set).collect()
+    sets.into_iter().map(of_set).collect()
 }
 
 fn wanted_pairs(count: usize, against: Option<usize>) -> Vec<(usize, usize)> {
@@ -218,7 +226,7 @@ fn summary(group: &Group) -> Summary {
     let examples = group.runs[0].ids.len();
     let accuracy = match accuracies.as_slice() {
         [_] => wilson(group.runs[0].scores.iter().filter(|score| **score >= 0.5).count(), examples),
-        several => moments(several).and_then(|_| mean(several)),
+        several => mean(several),
     };
     Summary {
         name: group.name.clone(),

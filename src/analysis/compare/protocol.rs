@@ -89,23 +89,20 @@ const RULES: [(&str, &str); 6] = [
 pub(super) fn obstacles(first: &Group, second: &Group) -> Vec<Obstacle> {
     let (a, b) = (&first.record.config, &second.record.config);
     let mut found = Vec::new();
-    if first.record.subject.task != second.record.subject.task {
+    if first.record.subject.task == second.record.subject.task {
+        found.extend(task_differences(&a["task"], &b["task"]));
+    } else {
         found.push(Obstacle::Task {
             first: first.record.subject.task.clone(),
             second: second.record.subject.task.clone(),
         });
-    } else {
-        found.extend(task_differences(&a["task"], &b["task"]));
     }
     // the task compared on, where it is another one
-    let on = |config: &Value, set: &str| {
-        let listed = config["eval"].as_array().into_iter().flatten();
-        listed
-            .into_iter()
-            .find(|task| task["name"].as_str().is_some_and(|name| set.starts_with(name)))
-            .cloned()
+    let on = |config: &Value, group: &Group| {
+        let (on, _split) = group.set.rsplit_once(' ')?;
+        config["eval"].as_array()?.iter().find(|task| task["name"] == on).cloned()
     };
-    if let (Some(a), Some(b)) = (on(a, &first.set), on(b, &second.set)) {
+    if let (Some(a), Some(b)) = (on(a, first), on(b, second)) {
         found.extend(task_differences(&a, &b));
     }
     for (key, rule) in RULES {
