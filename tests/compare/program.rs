@@ -96,6 +96,9 @@ fn power_shows_three_tables_and_refuses_what_cannot_be() {
     let row = out.lines().find(|line| line.trim_start().starts_with("32 ")).expect("a row of 32 layers");
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["32", "2.070", "1.03", "0.46"]);
     assert!(text(&done.stderr).contains("cannot reach p < 0.05"));
+    let csv = text(&run(folder.path(), &["power", "--format", "csv", "--layers", "28"]).stdout);
+    assert!(csv.starts_with("quantity,examples,seeds,layers,difference,value\n"), "{csv}");
+    assert!(csv.lines().all(|line| line.split(',').count() == 6), "{csv}");
     let json = run(folder.path(), &["power", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("is one document");
     assert_eq!(json["detectable"].as_array().map(Vec::len), Some(15));

@@ -37,15 +37,15 @@ pub(crate) fn run(args: &PowerArgs, context: &Context) -> Result<(), Failure> {
             "luck_of_the_best": tables[2].json,
         }));
     }
-    let mut text = Vec::new();
-    for table in &tables {
-        text.push(match args.format {
-            Format::Csv => table.grid.csv(),
-            Format::Markdown => format!("{}\n\n{}", table.title, table.grid.markdown()),
-            Format::Table | Format::Json => format!("{}\n{}", table.title, table.grid.text()),
-        });
+    let written = |table: &Table| match args.format {
+        Format::Markdown => format!("{}\n\n{}", table.title, table.grid.markdown()),
+        _ => format!("{}\n{}", table.title, table.grid.text()),
+    };
+    if args.format == Format::Csv {
+        output.data(&long(&tables).csv())?;
+    } else {
+        output.data(&tables.iter().map(written).collect::<Vec<_>>().join("\n"))?;
     }
-    output.data(&text.join("\n"))?;
     output.say(&format!(
         "note: assumed: {} % of the examples change sides between two conditions, their difference varies by {} \
          points over seeds; found with a chance of {} at a two-sided level of {}",
@@ -72,6 +72,35 @@ struct Table {
     title: String,
     grid: Grid,
     json: Vec<Value>,
+}
+
+/// All numbers below each other, in full precision; what does not apply is empty.
+fn long(tables: &[Table]) -> Grid {
+    let names = ["quantity", "examples", "seeds", "layers", "difference", "value"];
+    let mut columns: Vec<(String, bool)> = names.iter().map(|name| ((*name).to_owned(), true)).collect();
+    columns[0].1 = false;
+    let cell = |value: &Value| if value.is_null() { String::new() } else { value.to_string() };
+    let row = |quantity: &str, of: [&Value; 5]| {
+        let mut row = vec![quantity.to_owned()];
+        row.extend(of.iter().map(|value| cell(value)));
+        row
+    };
+    let none = &Value::Null;
+    let mut rows = Vec::new();
+    for it in &tables[0].json {
+        rows.push(row("smallest_difference", [&it["examples"], &it["seeds"], none, none, &it["difference"]]));
+    }
+    for it in &tables[1].json {
+        let difference = &it["difference"];
+        rows.push(row("examples_needed", [none, none, none, difference, &it["examples_of_one_run"]]));
+        for seeds in it["seeds"].as_array().into_iter().flatten() {
+            rows.push(row("seeds_needed", [&seeds["examples"], none, none, difference, &seeds["seeds"]]));
+        }
+    }
+    for it in &tables[2].json {
+        rows.push(row("luck_of_the_best", [none, &it["seeds"], &it["layers"], none, &it["excess"]]));
+    }
+    Grid { columns, rows }
 }
 
 fn assumed(args: &PowerArgs) -> Result<(Noise, Demand), Failure> {
