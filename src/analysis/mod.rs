@@ -3,10 +3,11 @@
 
 pub mod collect;
 pub mod collect_transfer;
+pub mod compare;
 pub mod features;
 pub mod layers;
-pub mod layers;
 pub mod screen;
+pub mod selftest;
 pub mod similarity;
 pub mod statistics;
 pub mod transfer;

@@ -104,6 +104,14 @@ pub(crate) enum Error {
         /// Directories of models that are not supported.
         unsupported: usize,
     },
+    /// Golden values that do not come out.
+    #[error("{failed} of {checks} golden values do not come out")]
+    SelftestFailed {
+        /// Values beyond their tolerance.
+        failed: usize,
+        /// All values.
+        checks: usize,
+    },
     /// Bundles that are not what was fetched.
     #[error("{0} damaged or unfinished")]
     Damaged(usize),
@@ -167,6 +175,10 @@ impl Diagnose for Error {
                 "leave `--offline` out, or export to files with `--to tensorboard`".into()
             }
             Self::NothingNamed => "`pifi-probe cache ls` shows what there is".into(),
+            Self::SelftestFailed { .. } => {
+                "numbers of this build on this machine are not to be trusted; please report the table above"
+                    .into()
+            }
             Self::Bug(_) => "please report it with the command and the lines above".into(),
             Self::Unwritable { .. } => "choose a place that you may write to".into(),
             Self::Interrupted | Self::Stopped(_) => "the same command goes on where it stopped".into(),

@@ -10,7 +10,7 @@ mod error;
 pub mod lease;
 pub mod parquet;
 pub mod record;
-mod render;
+pub(crate) mod render;
 pub mod representations;
 pub mod store;
 pub mod table;

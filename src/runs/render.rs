@@ -4,24 +4,24 @@ use std::fmt::Write;
 
 /// A grid with a header; cells are words, numbers already formatted.
 #[derive(Clone, Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// Column names, and whether the column is numeric (aligned to the right).
-    pub(super) columns: Vec<(String, bool)>,
+    pub(crate) columns: Vec<(String, bool)>,
     /// Rows of as many cells as there are columns.
-    pub(super) rows: Vec<Vec<String>>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Grid {
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lines("  ", "", "", None)
     }
 
-    pub(super) fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let rule = self.columns.iter().map(|(_, numeric)| if *numeric { "--:" } else { ":--" });
         self.escaped().lines(" | ", "| ", " |", Some(rule.collect()))
     }
 
-    pub(super) fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let names: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let mut text = String::new();
         for row in std::iter::once(&names).chain(&self.rows) {

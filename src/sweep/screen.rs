@@ -2,9 +2,9 @@
 //! layer are never pruned: without them no number of the others means anything, and late bloomers
 //! would be lost unseen.
 
-use super::settings::{Schedule, TrainMode};
 use super::{Error, Invalid, Study};
-use crate::runs::words::words;
+use super::{Shape, TrainMode};
+use crate::words::words;
 
 words! {
     /// How layers are screened before they are trained in full.
@@ -60,7 +60,7 @@ pub fn rungs(study: &Study, screen: Screen, keep: usize, layers: usize) -> Resul
             let study = Study { train: TrainMode::Plug, save: super::Save::None, ..study.clone() };
             Ok(vec![Rung { study, keep, name: "screen".to_owned() }])
         }
-        Screen::Halving if hyper.schedule != Schedule::Constant || hyper.warmup > 0.0 => {
+        Screen::Halving if hyper.schedule != Shape::Constant || hyper.warmup > 0.0 => {
             let hint = "halving compares runs of different length: ask for `--schedule constant --warmup 0`";
             let value = format!("{}, warm-up {}", hyper.schedule, hyper.warmup);
             invalid("hyper_parameters.schedule", value, "`constant` without warm-up", hint)
@@ -134,7 +134,7 @@ mod tests {
             format!("{error} {}", error.hint().unwrap_or_default())
         };
         let mut linear = study(3);
-        linear.hyper_parameters.schedule = Schedule::Linear;
+        linear.hyper_parameters.schedule = Shape::Linear;
         assert!(refused(&linear, Screen::Halving).contains("--schedule constant"));
         assert!(refused(&study(1), Screen::Halving).contains("--screen plug"));
         assert!(refused(&study(3), Screen::Score).contains("`plug` is the cheapest screen"));

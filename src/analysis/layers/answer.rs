@@ -7,6 +7,7 @@ use super::study::{Condition, LayerStudy};
 use super::{Error, Warning};
 use crate::analysis::statistics::power::{Demand, detectable_with, expected_maximum};
 use crate::analysis::statistics::sign_flip::SignFlip;
+use crate::analysis::statistics::winner::Corrected;
 use crate::analysis::statistics::{Estimate, Undefined};
 use serde::Serialize;
 
@@ -179,6 +180,9 @@ pub struct LayerAnswer {
     pub detectable: Result<f64, Undefined>,
     /// Luck of the best of the compared layers; a reason with one layer or one seed.
     pub luck: Result<LuckOfTheBest, Undefined>,
+    /// The chosen layer's mean on validation without what picking the best of the compared layers
+    /// flatters; its position is that in [`LayerAnswer::behind`].
+    pub corrected: Result<Corrected, Undefined>,
     /// Resamples behind the bootstrap intervals.
     pub resamples: usize,
     /// What the reader must know.
@@ -259,6 +263,7 @@ impl LayerStudy {
             compared_seeds: choice.seeds,
             tied: choice.behind.iter().filter(|layer| layer.tied).map(|layer| layer.layer).collect(),
             behind: choice.behind,
+            corrected: choice.corrected,
             best_probability: choice.probabilities,
             claims_on,
             detectable: detectable(&claims),

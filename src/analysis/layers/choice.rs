@@ -5,9 +5,10 @@ use super::Error;
 use super::answer::BestProbability;
 use super::compare::SetComparison;
 use super::study::{Condition, LayerStudy};
-use crate::analysis::statistics::Estimate;
 use crate::analysis::statistics::bootstrap::{Drawn, best_probabilities};
 use crate::analysis::statistics::tied::compare_with_best;
+use crate::analysis::statistics::winner::{Corrected, correct_best};
+use crate::analysis::statistics::{Estimate, Undefined};
 use serde::Serialize;
 
 /// How far a layer is behind the chosen one on validation.
@@ -26,6 +27,7 @@ pub(super) struct Choice {
     pub(super) seeds: Vec<u64>,
     pub(super) behind: Vec<LayerBehind>,
     pub(super) probabilities: Vec<BestProbability>,
+    pub(super) corrected: Result<Corrected, Undefined>,
     /// [layer][seed] of the compared layers
     pub(super) means: Vec<Vec<f64>>,
 }
@@ -53,6 +55,7 @@ pub(super) fn choose(study: &LayerStudy, validation: &SetComparison) -> Result<C
     let probabilities = best_probabilities(&drawn);
     Ok(Choice {
         chosen: layers[best],
+        corrected: correct_best(&drawn, study.resampling.confidence, validation.examples()),
         behind: compared
             .iter()
             .map(|row| LayerBehind { layer: layers[row.condition], difference: row.behind, tied: row.tied })

@@ -19,6 +19,10 @@ fn a_clear_winner_is_chosen_and_stands_above_base_last_and_controls() {
     let against: Vec<String> = answer.claims.iter().map(|claim| claim.against.to_string()).collect();
     assert_eq!(against, ["base", "layer 3", "mappers", "random"]);
     assert!(answer.best_probability[2].probability > 0.99);
+    // nobody else could have been picked
+    let corrected = answer.corrected.unwrap();
+    assert_eq!(answer.behind[corrected.condition].layer, 2);
+    assert!(corrected.surplus < 0.3 * corrected.corrected.standard_error, "{corrected:?}");
     assert!(!answer.warnings.iter().any(|warning| matches!(warning, Warning::NotAboveControl { .. })));
     assert!(answer.warnings.contains(&Warning::FewSeeds { seeds: 3, smallest_p: 0.25 }));
 }
@@ -31,6 +35,9 @@ fn equal_layers_are_tied_and_not_shown_to_beat_the_controls() {
     assert!((sum - 1.0).abs() < 1e-9);
     assert!(answer.warnings.iter().any(|warning| matches!(warning, Warning::NotAboveControl { .. })));
     assert!(answer.luck.unwrap().excess > 0.0);
+    let corrected = answer.corrected.unwrap();
+    assert!(corrected.surplus > 0.3 * corrected.corrected.standard_error, "{corrected:?}");
+    assert!(corrected.corrected.value < corrected.observed);
 }
 
 #[test]

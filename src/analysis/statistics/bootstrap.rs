@@ -260,7 +260,7 @@ pub(super) fn quantile(sorted: &[f64], probability: f64) -> f64 {
     sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
 }
 
-fn check(resampling: Resampling) -> Result<(), Undefined> {
+pub(super) fn check(resampling: Resampling) -> Result<(), Undefined> {
     if resampling.resamples < 2 {
         let value = resampling.resamples as f64;
         return Err(Undefined::OutOfRange { name: "resamples", value, expected: "at least 2" });

@@ -41,6 +41,19 @@ pub fn chi_squared_one(x: f64) -> f64 {
     complementary_error((x / 2.0).max(0.0).sqrt())
 }
 
+/// The upper tail of chi squared with `freedom` degrees of freedom.
+pub fn chi_squared_tail(x: f64, freedom: f64) -> f64 {
+    if x <= 0.0 { 1.0 } else { incomplete_gamma_tail(freedom / 2.0, x / 2.0) }
+}
+
+/// The upper tail of the F distribution.
+pub fn f_tail(x: f64, numerator: f64, denominator: f64) -> f64 {
+    if x <= 0.0 {
+        return 1.0;
+    }
+    incomplete_beta(denominator / 2.0, numerator / 2.0, denominator / (denominator + numerator * x))
+}
+
 /// Bisection: `distribution` is increasing. The search starts from a doubling bracket.
 fn invert(probability: f64, distribution: impl Fn(f64) -> f64) -> f64 {
     debug_assert!(probability > 0.0 && probability < 1.0);
@@ -81,6 +94,30 @@ fn complementary_error(x: f64) -> f64 {
         fraction = x + f64::from(n) / 2.0 / fraction;
     }
     (-x * x).exp() / (fraction * PI.sqrt())
+}
+
+/// The regularised upper incomplete gamma function: one minus the series where that converges fast,
+/// the continued fraction beyond (Abramowitz and Stegun, 6.5.29 and 6.5.31).
+fn incomplete_gamma_tail(a: f64, x: f64) -> f64 {
+    let front = (a * x.ln() - x - log_gamma(a)).exp();
+    if x < a + 1.0 {
+        let (mut term, mut sum) = (1.0 / a, 1.0 / a);
+        for n in 1..1_000 {
+            term *= x / (a + f64::from(n));
+            sum += term;
+            if term < sum * 1e-17 {
+                break;
+            }
+        }
+        return 1.0 - front * sum;
+    }
+    // 1 / (x + 1 - a - 1 (1 - a) / (x + 3 - a - 2 (2 - a) / (x + 5 - a - ...))), from inside outwards
+    let mut fraction = 0.0;
+    for n in (1..1_000).rev() {
+        let n = f64::from(n);
+        fraction = n * (n - a) / (x + 2.0 * n + 1.0 - a - fraction);
+    }
+    front / (x + 1.0 - a - fraction)
 }
 
 /// The regularised incomplete beta function by Lentz's continued fraction.
@@ -172,6 +209,19 @@ mod tests {
         near(student_t_quantile(0.975, 2.0), 4.302_652_729_911_275);
         near(student_t_quantile(0.975, 4.0), 2.776_445_105_197_793);
         near(student_t_quantile(0.975, 30.0), 2.042_272_456_301_236);
+    }
+
+    /// scipy.stats.chi2.sf and scipy.stats.f.sf; with two degrees of freedom the tail is exp(-x / 2).
+    #[test]
+    fn chi_squared_and_f_have_their_tabulated_tails() {
+        near(chi_squared_tail(3.841_458_820_694_124, 1.0), 0.05);
+        near(chi_squared_tail(0.7, 2.0), (-0.35_f64).exp());
+        near(chi_squared_tail(9.0, 2.0), (-4.5_f64).exp());
+        near(chi_squared_tail(11.070_497_693_516_35, 5.0), 0.05);
+        near(chi_squared_tail(2.0, 1.0), chi_squared_one(2.0));
+        near(f_tail(2.845_067_805_279_349, 3.0, 39.0), 0.05);
+        near(f_tail(3.688_89, 3.0, 39.0), 0.019_767_820_954_029_524);
+        assert_eq!((chi_squared_tail(0.0, 3.0), f_tail(-1.0, 2.0, 3.0)), (1.0, 1.0));
     }
 
     #[test]

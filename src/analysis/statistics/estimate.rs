@@ -1,7 +1,7 @@
 //! An estimate with its interval, the reasons why there may be none, and the mean over seeds.
 
 use super::distributions::student_t_quantile;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The level of every interval, unless told otherwise.
 pub const CONFIDENCE: f64 = 0.95;
@@ -59,6 +59,9 @@ pub enum Undefined {
         /// What it may be.
         expected: &'static str,
     },
+    /// All values are equal where a spread is needed.
+    #[error("all values are equal, so there is no spread to measure by")]
+    NoSpread,
     /// The condition to compare with is the condition itself.
     #[error("it is the reference itself")]
     Itself,
@@ -68,6 +71,24 @@ pub enum Undefined {
     /// The two conditions finished no seed in common.
     #[error("the two conditions finished no seed in common")]
     NoCommonSeed,
+}
+
+/// Writes a value as it is, and a missing one as an object with the reason in words.
+///
+/// # Errors
+/// What the serializer cannot write.
+pub fn or_reason<T: Serialize, S: Serializer>(
+    value: &Result<T, Undefined>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Reason {
+        undefined: String,
+    }
+    match value {
+        Ok(value) => value.serialize(serializer),
+        Err(reason) => Reason { undefined: reason.to_string() }.serialize(serializer),
+    }
 }
 
 /// The mean of `values` with its two-sided t interval at [`CONFIDENCE`]; n is their number.

@@ -36,6 +36,19 @@ pub fn mcnemar(first_only: u64, second_only: u64) -> McNemar {
     McNemar { exact, mid, chi_squared, chi_squared_p: chi_squared_one(chi_squared) }
 }
 
+/// One p value from those of several seeds on the same examples, which depend on each other: twice
+/// the median, which holds whatever the dependence (Rüschendorf, 1982). A single one stays as it is;
+/// `None` without any.
+pub fn combined(p_values: &[f64]) -> Option<f64> {
+    let mut sorted = p_values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 | 1 => sorted.first().copied(),
+        // the upper middle of an even number
+        count => Some((2.0 * sorted[count / 2]).min(1.0)),
+    }
+}
+
 /// Counts the examples that are right in the first condition only and in the second only. A score
 /// counts as right when it is at least one half.
 pub fn discordant(first: &[f64], second: &[f64]) -> (u64, u64) {
@@ -69,6 +82,14 @@ mod tests {
         assert_eq!(mcnemar(4, 4).exact, 1.0);
         assert!((mcnemar(4, 4).mid - 1.0).abs() < 1e-12);
         assert_eq!(mcnemar(4, 4).chi_squared, 0.0);
+    }
+
+    #[test]
+    fn several_seeds_count_with_twice_their_median() {
+        assert_eq!(combined(&[]), None);
+        assert_eq!(combined(&[0.01]), Some(0.01));
+        assert_eq!(combined(&[0.2, 0.01, 0.02]), Some(0.04));
+        assert_eq!(combined(&[0.6, 0.9]), Some(1.0));
     }
 
     #[test]

@@ -88,6 +88,62 @@ pub fn examples_needed(difference: f64, discordance: f64, demand: Demand) -> Res
     Ok((z * z * (discordance - difference.powi(2)) / difference.powi(2)).ceil())
 }
 
+/// The seeds that a comparison on `examples` examples needs to detect `difference`:
+/// s² / ((Δ / z)² - (p_d - Δ²) / N). `None` where no number of seeds suffices, because the examples
+/// alone leave a larger error.
+///
+/// # Errors
+/// [`Undefined`] without examples, for a difference of zero, or for noise or demand out of range.
+pub fn seeds_needed(
+    difference: f64,
+    examples: usize,
+    noise: Noise,
+    demand: Demand,
+) -> Result<Option<f64>, Undefined> {
+    if examples == 0 {
+        return Err(Undefined::NoObservations);
+    }
+    check(noise)?;
+    if !(difference.abs() > 0.0 && difference.abs() <= 1.0) {
+        let expected = "not zero, and at most 1";
+        return Err(Undefined::OutOfRange { name: "difference", value: difference, expected });
+    }
+    let z = demand.quantiles()?;
+    let of_examples = (noise.discordance - difference.powi(2)).max(0.0) / examples as f64;
+    let room = (difference / z).powi(2) - of_examples;
+    Ok((room > 0.0).then(|| (noise.seed_deviation.powi(2) / room).ceil().max(1.0)))
+}
+
+/// The chance that `seeds` runs on `examples` examples find `difference` at the two-sided level
+/// `alpha`: Φ(|Δ| / s.e. - z) + Φ(-|Δ| / s.e. - z).
+///
+/// # Errors
+/// As [`smallest_detectable`].
+pub fn power(
+    difference: f64,
+    seeds: usize,
+    examples: usize,
+    noise: Noise,
+    alpha: f64,
+) -> Result<f64, Undefined> {
+    if seeds == 0 || examples == 0 {
+        return Err(Undefined::NoObservations);
+    }
+    check(noise)?;
+    Demand { alpha, ..Demand::default() }.quantiles()?;
+    if !difference.is_finite() {
+        return Err(Undefined::NotFinite);
+    }
+    let of_examples = (noise.discordance - difference.powi(2)).max(0.0) / examples as f64;
+    let error = (of_examples + noise.seed_deviation.powi(2) / seeds as f64).sqrt();
+    let z = normal_quantile(1.0 - alpha / 2.0);
+    if error <= 0.0 {
+        return Ok(if difference == 0.0 { alpha } else { 1.0 });
+    }
+    let ratio = difference.abs() / error;
+    Ok(normal(ratio - z) + normal(-ratio - z))
+}
+
 /// The expected maximum of `count` independent standard normal numbers: how far above the truth
 /// the best of that many equal layers looks, in standard deviations of a layer's mean.
 /// Integrates 1 - Φⁿ over the right half axis and Φⁿ over the left one by Simpson's rule.
@@ -150,6 +206,23 @@ mod tests {
         let noise = Noise { discordance: 0.08, seed_deviation: 0.0 };
         let difference = smallest_detectable(1, 872, noise, demand).unwrap();
         assert!((examples_needed(difference, 0.08, demand).unwrap() - 872.0).abs() <= 1.0);
+    }
+
+    #[test]
+    fn seeds_and_power_are_the_same_formula_turned_round() {
+        let (demand, noise) = (Demand::default(), Noise { discordance: 0.08, seed_deviation: 0.005 });
+        for seeds in [1, 3, 8] {
+            let difference = smallest_detectable(seeds, 1_821, noise, demand).unwrap();
+            let needed = seeds_needed(difference * 1.000_001, 1_821, noise, demand).unwrap();
+            assert_eq!(needed, Some(seeds as f64));
+            // the tail on the other side adds next to nothing
+            let found = power(difference, seeds, 1_821, noise, 0.05).unwrap();
+            assert!((found - 0.8).abs() < 1e-4, "{found}");
+        }
+        assert_eq!(seeds_needed(0.001, 872, noise, demand), Ok(None));
+        assert!((power(0.0, 3, 872, noise, 0.05).unwrap() - 0.05).abs() < 1e-9);
+        assert!(seeds_needed(0.0, 872, noise, demand).is_err());
+        assert_eq!(power(0.01, 0, 872, noise, 0.05), Err(Undefined::NoObservations));
     }
 
     /// z = 1.959964 + 0.841621; without seeds' spread, Δ of the paired error at that very Δ.

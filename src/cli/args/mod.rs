@@ -2,9 +2,11 @@
 
 mod analyze;
 mod cache;
+mod compare;
 mod export;
 mod global;
 mod models;
+mod power;
 mod represent;
 mod runs;
 mod similarity;
@@ -18,9 +20,11 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use analyze::AnalyzeArgs;
 pub(crate) use cache::{CacheArgs, CacheCommand};
+pub(crate) use compare::CompareArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
+pub(crate) use power::PowerArgs;
 pub(crate) use represent::{PoolWord, RepresentArgs};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
 pub(crate) use similarity::SimilarityArgs;
@@ -79,6 +83,10 @@ pub(crate) enum Command {
     Represent(RepresentArgs),
     /// List, show, compare and export finished runs
     Runs(RunsArgs),
+    /// Compare finished runs or conditions in pairs: differences, intervals, tests
+    Compare(CompareArgs),
+    /// What a study of so many seeds and examples can show
+    Power(PowerArgs),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
     /// Compare layers by their stored hidden states: CKA, RSA, shared neighbours and more
@@ -87,6 +95,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Recompute reference outputs of transformers and compare
     Verify(VerifyArgs),
+    /// Recompute published vectors of every measure and test
+    Selftest,
     /// Show what this machine and this build can do
     Doctor,
     /// Look after the layers on this disk
