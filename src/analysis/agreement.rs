@@ -2,6 +2,7 @@
 //! what choosing by the score costs, and how much of the way from the last layer to the best one it
 //! recovers. Intervals come from resampling layers, and seeds where the truth has several.
 
+use super::layers::{Condition, LayerAnswer};
 use super::statistics::bootstrap::quantile;
 use super::statistics::estimate::moments;
 use super::statistics::ranks::descending;
@@ -59,6 +60,41 @@ pub struct Trained {
     /// The result (higher is better) of each seed; every layer has the same seeds in the same order,
     /// or seeds are not resampled.
     pub seeds: Vec<f64>,
+}
+
+/// What the layers of a study came to on validation, where everything is chosen.
+#[derive(Clone, Debug)]
+pub struct Truth {
+    /// Every layer that the study compared, with the seeds that all of them finished.
+    pub layers: Vec<Trained>,
+    /// Whether results are gains over no plug with the same seed, which takes the seeds' common luck
+    /// away; else they are the metric itself.
+    pub gains: bool,
+    /// Half width of the interval of best minus last, which holds for all layers at once.
+    pub noise: Option<f64>,
+}
+
+/// The truth that a study's answer holds.
+pub fn truth(answer: &LayerAnswer) -> Truth {
+    let of = |condition: &Condition| -> Option<Vec<f64>> {
+        let row = answer.validation.get(condition)?;
+        let value = |seed: &u64| row.metric.seeds.iter().find(|(of, _)| of == seed).map(|(_, value)| *value);
+        answer.compared_seeds.iter().map(value).collect()
+    };
+    let base = of(&Condition::base());
+    let layers = answer.behind.iter().filter_map(|behind| {
+        let mut seeds = of(&Condition::Layer(behind.layer))?;
+        if let Some(base) = &base {
+            seeds.iter_mut().zip(base).for_each(|(value, base)| *value -= base);
+        }
+        Some(Trained { layer: behind.layer, seeds })
+    });
+    let last = answer.behind.iter().find(|behind| behind.layer == answer.last());
+    Truth {
+        layers: layers.collect(),
+        gains: base.is_some(),
+        noise: last.map(|last| (last.difference.value - last.difference.low).max(0.0)),
+    }
 }
 
 /// How to measure agreement.
@@ -295,6 +331,7 @@ pub fn rho(x: &[f64], y: &[f64]) -> Result<f64, NoAgreement> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layers::synthetic::{Made, hump};
     use super::*;
 
     const A: [f64; 5] = [0.1, 0.4, 0.35, 0.8, 0.7];
@@ -366,6 +403,19 @@ mod tests {
         let tau = found.weighted_tau.clone().unwrap();
         assert!(tau.low <= tau.value && tau.value <= tau.high && tau.n == 5, "{tau:?}");
         assert_eq!(agreement(&scores(), &truth, question(None)), found);
+    }
+
+    #[test]
+    fn the_truth_of_a_study_is_its_gains_over_no_plug_on_the_compared_seeds() {
+        let answer = Made::new(hump(6, 0.3)).study().answer().unwrap();
+        let truth = truth(&answer);
+        assert!(truth.gains);
+        assert_eq!(truth.layers.len(), answer.behind.len());
+        assert!(truth.layers.iter().all(|layer| layer.seeds.len() == answer.compared_seeds.len()));
+        let best = truth.layers.iter().find(|layer| layer.layer == answer.chosen).unwrap();
+        let over_base = &answer.validation.get(&Condition::Layer(answer.chosen)).unwrap().over_base;
+        let mean = best.seeds.iter().sum::<f64>() / best.seeds.len() as f64;
+        assert!((mean - over_base.as_ref().unwrap().estimate.value).abs() < 1e-12);
     }
 
     #[test]

@@ -118,6 +118,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Inspect(args) => commands::inspect::run(&args, context),
         Command::Fetch(args) => commands::fetch::run(&args, context),
         Command::Runs(args) => commands::runs::run(args, context),
+        Command::Score(args) => commands::score::run(&args, context),
         Command::Report(args) => commands::report::run(&args, context),
         Command::Verify(args) => commands::verify::run(&args, context),
         Command::Doctor => commands::doctor::run(context),

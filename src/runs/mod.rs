@@ -5,12 +5,14 @@
 pub(crate) mod atomic;
 pub mod checkpoint;
 pub mod clock;
+pub mod columns;
 pub mod diff;
 mod error;
 pub mod lease;
 pub mod parquet;
 pub mod record;
 mod render;
+pub mod representations;
 pub mod store;
 pub mod table;
 pub mod view;

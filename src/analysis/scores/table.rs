@@ -8,14 +8,25 @@ use crate::seed::Seed;
 use crate::train::metrics::Direction;
 use ndarray::ArrayView2;
 use serde::Serialize;
+use std::cell::OnceCell;
 
-/// The examples that a probe is judged on.
-#[derive(Clone, Copy)]
+/// The examples that a probe is judged on. The probe is fitted once and kept for all scores that
+/// read it, so one of these belongs to one layer and one set of training examples.
 pub struct Evaluation<'a> {
-    /// `[N, D]`.
-    pub features: ArrayView2<'a, f64>,
-    /// `[N]`.
-    pub labels: &'a [u32],
+    features: ArrayView2<'a, f64>,
+    labels: &'a [u32],
+    fitted: OnceCell<Result<linear::LinearProbe, Undefined>>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Features `[N, D]` and labels `[N]`.
+    pub fn new(features: ArrayView2<'a, f64>, labels: &'a [u32]) -> Self {
+        Self { features, labels, fitted: OnceCell::new() }
+    }
+
+    fn probe(&self, data: &Labelled<'_>, seed: Seed) -> &Result<linear::LinearProbe, Undefined> {
+        self.fitted.get_or_init(|| linear::probe(data, self.features, self.labels, seed))
+    }
 }
 
 /// A value with its interval, where the method has one.
@@ -29,7 +40,7 @@ pub struct Value {
     pub remark: Option<String>,
 }
 
-type Compute = fn(&Labelled<'_>, Option<Evaluation<'_>>, Seed) -> Result<Value, Undefined>;
+type Compute = fn(&Labelled<'_>, Option<&Evaluation<'_>>, Seed) -> Result<Value, Undefined>;
 
 /// A score as the table lists it.
 pub struct Method {
@@ -75,7 +86,7 @@ impl Method {
         &self,
         features: ArrayView2<'_, f64>,
         labels: &[u32],
-        evaluation: Option<Evaluation<'_>>,
+        evaluation: Option<&Evaluation<'_>>,
         seed: Seed,
     ) -> Score {
         let data = Labelled::new(features, labels);
@@ -112,31 +123,19 @@ fn plain(value: Result<f64, Undefined>) -> Result<Value, Undefined> {
     value.map(|value| Value { value, interval: None, remark: None })
 }
 
-fn probe(
-    data: &Labelled<'_>,
-    evaluation: Option<Evaluation<'_>>,
-    seed: Seed,
-) -> Result<linear::LinearProbe, Undefined> {
-    let Some(evaluation) = evaluation else {
-        return Err(Undefined::Needs { what: "examples to evaluate on" });
-    };
-    linear::probe(data, evaluation.features, evaluation.labels, seed)
-}
-
 fn of_probe(
-    found: Result<linear::LinearProbe, Undefined>,
+    data: &Labelled<'_>,
+    evaluation: Option<&Evaluation<'_>>,
+    seed: Seed,
     which: fn(&linear::LinearProbe) -> Estimate,
 ) -> Result<Value, Undefined> {
-    found.map(|found| {
-        let estimate = which(&found);
-        let edge = if found.at_edge { ", at an end of the grid" } else { "" };
-        let ended = if found.converged { "converged" } else { "not converged" };
-        let remark = Some(format!(
-            "C {}{edge}, {ended} after {} steps, {} fitted",
-            found.c, found.steps, found.fitted
-        ));
-        Value { value: estimate.value, interval: Some(estimate), remark }
-    })
+    let evaluation = evaluation.ok_or(Undefined::Needs { what: "examples to evaluate on" })?;
+    let found = evaluation.probe(data, seed).as_ref().map_err(Clone::clone)?;
+    let estimate = which(found);
+    let edge = if found.at_edge { ", at an end of the grid" } else { "" };
+    let ended = if found.converged { "converged" } else { "not converged" };
+    let remark = format!("C {}{edge}, {ended} after {} steps, {} fitted", found.c, found.steps, found.fitted);
+    Ok(Value { value: estimate.value, interval: Some(estimate), remark: Some(remark) })
 }
 
 /// Every score.
@@ -242,7 +241,7 @@ pub const TABLE: &[Method] = &[
         range: "0 to 1",
         recipe: "accuracy of L2 logistic regression on features standardised by the training examples, C by a held-out fifth of them; Wilson's interval",
         needs_evaluation: true,
-        compute: |data, evaluation, seed| of_probe(probe(data, evaluation, seed), |found| found.accuracy),
+        compute: |data, evaluation, seed| of_probe(data, evaluation, seed, |found| found.accuracy),
     },
     Method {
         name: "probe_macro_f1",
@@ -250,7 +249,7 @@ pub const TABLE: &[Method] = &[
         range: "0 to 1",
         recipe: "macro-F1 of probe; bootstrap interval over examples",
         needs_evaluation: true,
-        compute: |data, evaluation, seed| of_probe(probe(data, evaluation, seed), |found| found.macro_f1),
+        compute: |data, evaluation, seed| of_probe(data, evaluation, seed, |found| found.macro_f1),
     },
     Method {
         name: "probe_mcc",
@@ -258,7 +257,7 @@ pub const TABLE: &[Method] = &[
         range: "-1 to 1",
         recipe: "Matthews' correlation of probe; bootstrap interval over examples",
         needs_evaluation: true,
-        compute: |data, evaluation, seed| of_probe(probe(data, evaluation, seed), |found| found.mcc),
+        compute: |data, evaluation, seed| of_probe(data, evaluation, seed, |found| found.mcc),
     },
     Method {
         name: "probe_nll",
@@ -266,7 +265,7 @@ pub const TABLE: &[Method] = &[
         range: "0 or more, nats",
         recipe: "mean negative log-likelihood of probe; t interval over examples",
         needs_evaluation: true,
-        compute: |data, evaluation, seed| of_probe(probe(data, evaluation, seed), |found| found.nll),
+        compute: |data, evaluation, seed| of_probe(data, evaluation, seed, |found| found.nll),
     },
     Method {
         name: "mdl",
@@ -304,15 +303,15 @@ mod tests {
     fn names_are_unique_and_every_score_has_a_value_or_a_reason() {
         let (x, labels) = shifted(120, 6, 3.0, 1);
         let (other, gold) = shifted(60, 6, 3.0, 2);
-        let evaluation = Evaluation { features: other.view(), labels: &gold };
+        let evaluation = || Evaluation::new(other.view(), &gold);
         for (at, entry) in TABLE.iter().enumerate() {
             assert!(TABLE[..at].iter().all(|before| before.name != entry.name), "{}", entry.name);
-            let score = entry.score(x.view(), &labels, Some(evaluation), Seed(1));
+            let score = entry.score(x.view(), &labels, Some(&evaluation()), Seed(1));
             let value = score.value.clone().unwrap();
             assert!(score.interval.is_none_or(|it| it.low <= value && value <= it.high), "{score:?}");
             let alone = entry.score(x.view(), &labels, None, Seed(1));
             assert_eq!(alone.value.is_err(), entry.needs_evaluation, "{}", entry.name);
-            let one = entry.score(x.view(), &[1; 120], Some(evaluation), Seed(1));
+            let one = entry.score(x.view(), &[1; 120], Some(&evaluation()), Seed(1));
             assert_eq!((one.value, one.classes), (Err(Undefined::OneClass), 0));
         }
     }
@@ -325,8 +324,8 @@ mod tests {
         let (worse_held, _) = shifted(200, 6, 1.0, 2);
         for entry in TABLE.iter().filter(|entry| !entry.name.starts_with("transrate")) {
             let value = |x: &ndarray::Array2<f64>, held: &ndarray::Array2<f64>| {
-                let evaluation = Evaluation { features: held.view(), labels: &gold };
-                entry.score(x.view(), &labels, Some(evaluation), Seed(1)).value.unwrap()
+                let evaluation = Evaluation::new(held.view(), &gold);
+                entry.score(x.view(), &labels, Some(&evaluation), Seed(1)).value.unwrap()
             };
             let (good, bad) = (value(&better, &better_held), value(&worse, &worse_held));
             assert_eq!(good > bad, entry.direction == Direction::Higher, "{} {good} {bad}", entry.name);

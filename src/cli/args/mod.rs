@@ -4,6 +4,7 @@ mod cache;
 mod global;
 mod models;
 mod runs;
+mod score;
 mod study;
 mod sweep;
 mod tools;
@@ -15,6 +16,7 @@ pub(crate) use cache::{CacheArgs, CacheCommand};
 pub(crate) use global::Global;
 pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
+pub(crate) use score::ScoreArgs;
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
 pub(crate) use tools::{CompletionsArgs, ManArgs, VerifyArgs, WorkerArgs};
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// List, show, compare and export finished runs
     Runs(RunsArgs),
+    /// Score every layer of stored hidden states without training
+    Score(Box<ScoreArgs>),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
     /// Recompute reference outputs of transformers and compare

@@ -10,6 +10,7 @@ pub(super) mod manual;
 pub(super) mod predict;
 pub(super) mod report;
 pub(super) mod runs;
+pub(super) mod score;
 pub(super) mod train;
 pub(super) mod verify;
 pub(super) mod worker;
