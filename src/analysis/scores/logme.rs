@@ -22,8 +22,12 @@ const PUBLISHED_TOLERANCE: f64 = 1e-3;
 const PUBLISHED_DAMPING: f64 = 1e-5;
 /// Relative change of α/β at which the fixed point counts as converged.
 const TOLERANCE: f64 = 1e-12;
-/// Sweeps after which it counts as having no maximum.
+/// Sweeps after which it counts as not converging.
 const SWEEPS: usize = 100_000;
+/// α/β beyond this many times the largest eigenvalue: the weights are zero to all digits.
+const NO_WEIGHTS: f64 = 1e10;
+/// α/β below this part of the largest eigenvalue: the noise is zero to all digits.
+const NO_NOISE: f64 = 1e-14;
 
 /// How far the fixed point goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +39,14 @@ pub enum Recipe {
     Converged,
 }
 
-/// LogME of each class, in the order of the classes.
+/// LogME of each class, in the order of the classes. Where the features say less of a class than
+/// chance does, the evidence rises towards the model without weights as α grows; with
+/// [`Recipe::Converged`] that limit is the value.
 ///
 /// # Errors
 /// [`Undefined::Unbounded`] with [`Recipe::Converged`] where the features fit a class exactly (at
-/// least as many columns as examples): the evidence grows without end.
+/// least as many columns as examples): the evidence grows without end. [`Undefined::NotConverged`]
+/// after 100 000 sweeps.
 pub fn per_class(data: &Labelled<'_>, recipe: Recipe) -> Result<Vec<f64>, Undefined> {
     let (n, width) = data.features.dim();
     let targets = data.one_hot();
@@ -110,6 +117,7 @@ impl Problem<'_> {
             Recipe::Converged => (SWEEPS, TOLERANCE, 0.0),
         };
         let n = self.n as f64;
+        let largest = self.values.iter().fold(0.0, |max: f64, value| max.max(*value));
         let mut ratio = 1.0;
         let mut value = 0.0;
         for _ in 0..sweeps {
@@ -132,10 +140,16 @@ impl Problem<'_> {
             if change <= tolerance {
                 return Ok(value);
             }
+            if recipe == Recipe::Converged && ratio > NO_WEIGHTS * largest {
+                return Ok(0.5 * ((n / self.total).ln() - 1.0 - std::f64::consts::TAU.ln()));
+            }
+            if recipe == Recipe::Converged && ratio < NO_NOISE * largest {
+                return Err(Undefined::Unbounded);
+            }
         }
         match recipe {
             Recipe::Published => Ok(value),
-            Recipe::Converged => Err(Undefined::Unbounded),
+            Recipe::Converged => Err(Undefined::NotConverged { what: "the evidence", steps: SWEEPS }),
         }
     }
 
@@ -196,6 +210,16 @@ mod tests {
                 close(value, oracle.label_values(name, "logme_per_class")[class]);
             }
         }
+    }
+
+    /// A column that is orthogonal to both classes leaves the model without weights: with ‖y‖² = n / 2
+    /// its evidence is ½ (ln 2 − 1 − ln 2π).
+    #[test]
+    fn features_that_say_nothing_have_the_evidence_of_no_weights() {
+        let x = Array2::from_shape_fn((8, 1), |(row, _)| if row % 2 == 0 { 1.0 } else { -1.0 });
+        let data = Labelled::new(x.view(), &[0, 0, 1, 1, 0, 0, 1, 1]).unwrap();
+        let golden = 0.5 * (2.0_f64.ln() - 1.0 - std::f64::consts::TAU.ln());
+        close(logme(&data, Recipe::Converged).unwrap(), golden);
     }
 
     #[test]

@@ -144,7 +144,8 @@ pub const TABLE: &[Method] = &[
         name: "logme",
         direction: Direction::Higher,
         range: "any number, ranks only",
-        recipe: "evidence of Bayesian linear regression without intercept, mean over classes and an example; fixed point from 1, 1 to a relative change of 1e-12",
+        recipe: "evidence of Bayesian linear regression without intercept, mean over classes and an \
+                 example; fixed point from 1, 1 to a relative change of 1e-12",
         needs_evaluation: false,
         compute: |data, _, _| plain(logme::logme(data, logme::Recipe::Converged)),
     },
@@ -160,7 +161,8 @@ pub const TABLE: &[Method] = &[
         name: "hscore",
         direction: Direction::Higher,
         range: "0 to C - 1",
-        recipe: "trace of the pseudo-inverse covariance (1e-10) times that of the class means, both over n; C - 1 whatever the features once D >= n",
+        recipe: "trace of the pseudo-inverse covariance (1e-10) times that of the class means, both over \
+                 n; C - 1 whatever the features once D >= n",
         needs_evaluation: false,
         compute: |data, _, _| {
             let (n, width) = data.shape();
@@ -184,7 +186,8 @@ pub const TABLE: &[Method] = &[
         name: "hscore_tll",
         direction: Direction::Higher,
         range: "0 to (C - 1) n / (n - 1)",
-        recipe: "hscore_shrunk with the class means' covariance over n - 1, as the Transfer Learning Library mixes them",
+        recipe: "hscore_shrunk with the class means' covariance over n - 1, as the Transfer Learning \
+                 Library mixes them",
         needs_evaluation: false,
         compute: |data, _, _| plain(hscore::hscore_tll(data)),
     },
@@ -192,7 +195,8 @@ pub const TABLE: &[Method] = &[
         name: "transrate",
         direction: Direction::Higher,
         range: "any number, depends on the scale",
-        recipe: "coding rate less the unweighted mean of the classes' rates, distortion 1e-4, centred once; blind to the means of two classes of equal size",
+        recipe: "coding rate less the unweighted mean of the classes' rates, distortion 1e-4, centred \
+                 once; blind to the means of two classes of equal size",
         needs_evaluation: false,
         compute: |data, _, _| {
             plain(transrate::transrate(data, transrate::EPSILON, transrate::Weights::Equal))
@@ -212,7 +216,8 @@ pub const TABLE: &[Method] = &[
         name: "nleep",
         direction: Direction::Higher,
         range: "at most 0, nats",
-        recipe: "LEEP of a Gaussian mixture with 5 diagonal components a class on 32 principal components, seeded",
+        recipe: "LEEP of a Gaussian mixture with 5 diagonal components a class on 32 principal \
+                 components, seeded",
         needs_evaluation: false,
         compute: |data, _, seed| plain(mixture::nleep(data, seed)),
     },
@@ -239,7 +244,8 @@ pub const TABLE: &[Method] = &[
         name: "probe",
         direction: Direction::Higher,
         range: "0 to 1",
-        recipe: "accuracy of L2 logistic regression on features standardised by the training examples, C by a held-out fifth of them; Wilson's interval",
+        recipe: "accuracy of L2 logistic regression on features standardised by the training examples, C \
+                 by a held-out fifth of them; Wilson's interval",
         needs_evaluation: true,
         compute: |data, evaluation, seed| of_probe(data, evaluation, seed, |found| found.accuracy),
     },
@@ -271,7 +277,8 @@ pub const TABLE: &[Method] = &[
         name: "mdl",
         direction: Direction::Lower,
         range: "bits, n log2 C for features that say nothing",
-        recipe: "online code of the labels in 11 growing blocks by linear probes, mixed over 7 penalties; the interval is that of one order",
+        recipe: "online code of the labels in 11 growing blocks by linear probes, mixed over 7 penalties; \
+                 the interval is that of one order",
         needs_evaluation: false,
         compute: |data, _, seed| {
             let found = online::description_length(data, seed)?;

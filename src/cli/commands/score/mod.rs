@@ -287,6 +287,7 @@ fn control<'a>(fitted: Examples<'a>, judged: Examples<'a>, classes: usize, seed:
         width,
         classes,
         higher_is_better: true,
-        recipe: "accuracy of probe minus that on random labels of first words, paired by example; bootstrap interval",
+        recipe: "accuracy of probe minus that on random labels of first words, paired by example; \
+                 bootstrap interval",
     }
 }
