@@ -133,6 +133,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Runs(args) => commands::runs::run(args, context),
         Command::Compare(args) => commands::compare::run(&args, context),
         Command::Power(args) => commands::power::run(&args, context),
+        Command::Score(args) => commands::score::run(&args, context),
         Command::Report(args) => commands::report::run(&args, context),
         Command::Similarity(args) => commands::similarity::run(&args, context),
         Command::Export(args) => commands::export::run(&args, context),

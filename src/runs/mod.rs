@@ -5,6 +5,7 @@
 pub(crate) mod atomic;
 pub mod checkpoint;
 pub mod clock;
+pub mod columns;
 pub mod diff;
 mod error;
 pub mod lease;

@@ -253,7 +253,7 @@ pub fn best_probabilities(conditions: &[Drawn]) -> Vec<f64> {
 }
 
 /// The quantile of sorted numbers by linear interpolation between order statistics.
-pub(super) fn quantile(sorted: &[f64], probability: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], probability: f64) -> f64 {
     let place = probability * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);

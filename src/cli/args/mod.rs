@@ -9,6 +9,7 @@ mod models;
 mod power;
 mod represent;
 mod runs;
+mod score;
 mod similarity;
 mod study;
 mod sweep;
@@ -27,6 +28,7 @@ pub(crate) use models::{FetchArgs, InspectArgs, ScopeWord};
 pub(crate) use power::PowerArgs;
 pub(crate) use represent::{PoolWord, RepresentArgs};
 pub(crate) use runs::{PredictArgs, ReportArgs, RunsArgs, RunsCommand};
+pub(crate) use score::ScoreArgs;
 pub(crate) use similarity::SimilarityArgs;
 pub(crate) use study::{StudyArgs, SweepArgs};
 pub(crate) use sweep::{EngineArgs, LayersArgs, TrainArgs};
@@ -87,6 +89,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// What a study of so many seeds and examples can show
     Power(PowerArgs),
+    /// Score every layer of stored hidden states without training
+    Score(Box<ScoreArgs>),
     /// Write a study's report anew from its runs
     Report(ReportArgs),
     /// Compare layers by their stored hidden states: CKA, RSA, shared neighbours and more

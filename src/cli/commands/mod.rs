@@ -16,6 +16,7 @@ pub(super) mod predict;
 pub(super) mod report;
 pub(super) mod represent;
 pub(super) mod runs;
+pub(super) mod score;
 pub(super) mod selftest;
 pub(super) mod similarity;
 pub(super) mod train;
