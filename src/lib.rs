@@ -4,7 +4,8 @@
 //! every layer out of an LLM, plugs each in turn, fine-tunes, evaluates and compares.
 //!
 //! Modules stand on floors and import downwards only: `error`, `seed`, `device` · `hub`, `nn` ·
-//! `models`, `data` · `train` · `runs` · `sweep` · `analysis` · `verify` (of models and of analyses) · `report` · `cli`.
+//! `models`, `data` · `train` · `runs` · `sweep` · `analysis` · `verify`, which recomputes models and
+//! analyses · `report` · `cli`.
 //!
 //! Letters in shapes: K members, B batch, T tokens, R packed rows, D width of the small model,
 //! E width of the LLM, H heads, G key-value heads, F feed-forward width, C classes, N examples,
