@@ -2,6 +2,8 @@
 //! Features are made from a seed; a few distinct layers stand for all, which changes no amount of
 //! work. `benches/similarity_numpy.py` does the same computation in NumPy.
 
+#![expect(clippy::print_stdout, reason = "a table on the terminal is all that a bench is for")]
+
 use std::convert::Infallible;
 use std::ops::Range;
 use std::time::Instant;

@@ -96,7 +96,7 @@ fn heap(order: &mut Vec<usize>, left: usize, each: &mut impl FnMut(&[usize])) {
     }
     for i in 0..left {
         heap(order, left - 1, each);
-        order.swap(if left % 2 == 0 { i } else { 0 }, left - 1);
+        order.swap(if left.is_multiple_of(2) { i } else { 0 }, left - 1);
     }
 }
 

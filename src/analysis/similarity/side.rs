@@ -76,7 +76,10 @@ impl Side {
                 Form::Dissimilarities { matrix, sums }
             }
             Kind::Knn | Kind::KnnJaccard => {
+                // examples that are all alike have ties for neighbours
+                let varies = linear::centred(x);
                 let found = Neighbours::find(x, options.neighbours)?;
+                varies?;
                 let sums = found.sums();
                 Form::Neighbours { found, sums }
             }

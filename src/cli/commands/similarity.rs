@@ -249,7 +249,9 @@ fn summary(grid: &Grid) -> String {
     parts.push(measure.direction.words().to_owned());
     let range = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        (low <= high).then(|| format!("{low:.3} to {high:.3}"))
+        let (least, most) = (format!("{low:.3}"), format!("{high:.3}"));
+        let words = if least == most { least } else { format!("{least} to {most}") };
+        (low <= high).then_some(words)
     };
     if let (Some(one), Some(values)) = (found.first(), range(&mut found.iter().map(|value| value.value))) {
         parts.push(format!("{} pairs from {values}", found.len()));

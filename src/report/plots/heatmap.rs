@@ -27,11 +27,7 @@ const SIZES: [f64; 3] = [10.5, 9.0, 7.5];
 /// Draws one measure.
 pub(in crate::report) fn figure(comparison: &Comparison, grid: &Grid) -> Canvas {
     let (rows, columns) = (&comparison.first, &comparison.second);
-    let head = Head::new(
-        &format!("{}: {} and {}", grid.measure.title, short(&rows.name), short(&columns.name)),
-        &subtitle(comparison, grid),
-        WIDTH,
-    );
+    let head = Head::new(&title(comparison, grid), &subtitle(comparison, grid), WIDTH);
     let names = longest(rows).min(NAMES);
     let left = MARGIN + LINE + names + 8.0;
     let width = ((WIDTH - MARGIN - left) / columns.sites.len() as f64).min(FIELD.0);
@@ -72,6 +68,16 @@ pub(in crate::report) fn figure(comparison: &Comparison, grid: &Grid) -> Canvas 
         canvas.text(Label::new(line, MARGIN, bar + 28.0 + LINE * at as f64, CAPTION, MUTED));
     }
     canvas
+}
+
+fn title(comparison: &Comparison, grid: &Grid) -> String {
+    let (rows, columns) = (&comparison.first, &comparison.second);
+    let what = grid.measure.title;
+    if rows == columns {
+        format!("{what}: places within {}", short(&rows.name))
+    } else {
+        format!("{what}: {} and {}", short(&rows.name), short(&columns.name))
+    }
 }
 
 /// The last part of a repository's name.

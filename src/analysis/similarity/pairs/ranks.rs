@@ -58,7 +58,9 @@ mod tests {
     fn ranks_are_those_of_the_sorted_numbers_and_ties_share_them() {
         let mut histogram = Histogram::between(0.0, 1.0);
         let values = [0.5, -3.0, 0.25, 0.25, 7.0];
-        values.iter().for_each(|&value| histogram.count(value));
+        for value in values {
+            histogram.count(value);
+        }
         histogram.rank();
         // places 4, 1, 2.5, 2.5, 5 of 5: (place - 0.5) / 5 - 0.5
         for (value, rank) in values.iter().zip([0.2, -0.4, -0.1, -0.1, 0.4]) {

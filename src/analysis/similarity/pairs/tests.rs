@@ -121,6 +121,7 @@ fn a_layer_without_a_value_spoils_its_own_pairs_only() {
         assert_eq!(value.is_err(), spoiled, "{pair} {value:?}");
     }
     let neighbours = table.neighbours.unwrap();
+    assert_eq!(neighbours[1], Err(Undefined::NoVariance));
     assert_eq!(neighbours[2], Err(Undefined::NotFinite));
     assert_eq!(neighbours[4], Err(Undefined::NoDirection { row: 0 }));
     assert_eq!(table.rsa.unwrap()[1], Err(Undefined::NoVariance));
