@@ -234,8 +234,7 @@ mod tests {
         assert_eq!(names, ["a", "c"]);
         assert_eq!(demo.members[0].study.llm, "demo");
         assert_eq!(demo.members[0].study.hyper_parameters.epochs, 1);
-        let own =
-            format!("{GRID}").replace("llm = 'qwen2-0.5b'\n", "llm = 'qwen2-0.5b'\ndemo = { seeds = 1 }\n");
+        let own = GRID.replace("llm = 'qwen2-0.5b'\n", "llm = 'qwen2-0.5b'\ndemo = { seeds = 1 }\n");
         assert_eq!(read(&own, true).unwrap().members.len(), 3);
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn study() -> TransferStudy {
         trained: vec![0, 1],
         seeds: (0..4).collect(),
         runs,
-        shared: BTreeMap::from([((0, 1), BTreeSet::from_iter(0..10))]),
+        shared: BTreeMap::from([((0, 1), (0..10).collect::<BTreeSet<u64>>())]),
         resampling: Resampling { resamples: 400, ..Resampling::new(Seed(3)) },
     }
 }
