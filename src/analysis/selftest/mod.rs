@@ -3,7 +3,10 @@
 //! them on the machine that made it.
 
 mod fixtures;
+mod scores;
+mod similarity;
 mod statistics;
+mod transfer;
 
 use serde::{Serialize, Serializer};
 
@@ -42,7 +45,8 @@ pub struct Measured {
 
 /// Every check, by section.
 pub fn checks() -> Vec<Check> {
-    [statistics::checks].iter().flat_map(|section| section()).collect()
+    let sections = [similarity::checks, scores::checks, transfer::checks, statistics::checks];
+    sections.iter().flat_map(|section| section()).collect()
 }
 
 /// Recomputes one value.
