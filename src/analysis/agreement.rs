@@ -165,7 +165,7 @@ pub fn agreement(scores: &[(usize, f64)], truth: &[Trained], question: Question)
         best: layer_of(best(&y)),
         regret: draws.measure(
             true,
-            |x, y| regret(x, y),
+            regret,
             enough(&x).and_then(|()| regret(&x, &y).ok_or(NoAgreement::TooFewLayers { n: 0 })),
         ),
         recovery: last.ok_or(NoAgreement::NoLastLayer).and_then(|last| {

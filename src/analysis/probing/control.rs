@@ -33,9 +33,13 @@ impl ControlTask {
     pub fn new(labels: &[u32], types: &[u64], seed: Seed) -> Self {
         let seed = seed.derive("control task");
         let mut wanted: BTreeMap<u32, f64> = BTreeMap::new();
-        labels.iter().for_each(|label| *wanted.entry(*label).or_default() += 1.0);
+        for label in labels {
+            *wanted.entry(*label).or_default() += 1.0;
+        }
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        types.iter().for_each(|of| *counts.entry(*of).or_default() += 1);
+        for of in types {
+            *counts.entry(*of).or_default() += 1;
+        }
         let mut order: Vec<(usize, u64, u64)> =
             counts.into_iter().map(|(of, count)| (count, seed.derive(&of.to_string()).0, of)).collect();
         order.sort_unstable_by(|a, b| b.cmp(a));

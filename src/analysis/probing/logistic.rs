@@ -127,7 +127,9 @@ impl Problem<'_> {
         }
         let penalised = if self.settings.penalise_intercept { point.len() } else { weights.len() };
         let c = self.settings.c;
-        gradient.iter_mut().for_each(|part| *part *= c);
+        for part in &mut gradient {
+            *part *= c;
+        }
         gradient[..penalised].iter_mut().zip(point).for_each(|(part, weight)| *part += weight);
         let square: f64 = point[..penalised].iter().map(|weight| weight * weight).sum();
         (c * loss + 0.5 * square, gradient)

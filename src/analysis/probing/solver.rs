@@ -72,7 +72,9 @@ fn downhill(gradient: &[f64], memory: &[(Vec<f64>, Vec<f64>, f64)]) -> Vec<f64> 
     }
     if let Some((_, change, curvature)) = memory.last() {
         let scale = curvature / dot(change, change);
-        direction.iter_mut().for_each(|part| *part *= scale);
+        for part in &mut direction {
+            *part *= scale;
+        }
     }
     for (at, (step, change, curvature)) in memory.iter().enumerate() {
         let back = dot(change, &direction) / curvature;

@@ -64,7 +64,9 @@ fn tridiagonal(matrix: &mut Array2<f64>, vectors: &mut Array2<f64>) -> (Vec<f64>
         let mut next = vec![0.0; n];
         next[step + 1..].copy_from_slice(&reflector);
         let mut product = update(matrix, step + 1, &v, &w, &next);
-        product.iter_mut().for_each(|value| *value *= scale);
+        for value in &mut product {
+            *value *= scale;
+        }
         let along: f64 = 0.5 * scale * product.iter().zip(&next).map(|(a, b)| a * b).sum::<f64>();
         for (value, reflected) in product.iter_mut().zip(&next) {
             *value -= along * reflected;

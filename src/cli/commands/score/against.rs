@@ -22,8 +22,11 @@ pub(super) struct Agreements {
     found: Vec<(&'static str, Agreement)>,
 }
 
+/// A part of an agreement.
+type Quantity = fn(&Agreement) -> &Measured;
+
 /// What an agreement consists of, by name.
-const QUANTITIES: [(&str, fn(&Agreement) -> &Measured); 5] = [
+const QUANTITIES: [(&str, Quantity); 5] = [
     ("weighted_tau", |found| &found.weighted_tau),
     ("tau", |found| &found.tau),
     ("rho", |found| &found.rho),

@@ -102,6 +102,9 @@ fn belongs(train: &Manifest, other: &Manifest) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Types of the training and of the evaluated examples.
+type Types = (Vec<u64>, Vec<u64>);
+
 /// A representation to score.
 struct Job<'a> {
     args: &'a ScoreArgs,
@@ -206,7 +209,7 @@ impl Job<'_> {
     }
 
     /// Types of the training and the evaluated examples.
-    fn types(&self) -> Result<Option<(Vec<u64>, Vec<u64>)>, Failure> {
+    fn types(&self) -> Result<Option<Types>, Failure> {
         let (Some(texts), Some(eval_texts)) = (&self.args.texts, &self.args.eval_texts) else {
             return Ok(None);
         };
@@ -229,7 +232,7 @@ impl Job<'_> {
         Ok(Some((train, read("--eval-texts", eval_texts, evaluated.n)?)))
     }
 
-    fn score(&self, types: Option<&(Vec<u64>, Vec<u64>)>) -> Result<Vec<Row>, Failure> {
+    fn score(&self, types: Option<&Types>) -> Result<Vec<Row>, Failure> {
         let seed = Seed(self.args.seed);
         let train = self.store.open(&self.train);
         let evaluated = self.evaluated.as_ref().map(|manifest| self.store.open(manifest));
