@@ -178,7 +178,6 @@ fn layer_by_layer_an_llm_gives_the_hidden_states_of_transformers() {
         folders("llm").iter().filter_map(|it| Case::open(it, "in.full.ids", "full.hidden")).collect();
     assert!(!cases.is_empty());
     let compared: usize = cases.iter().map(matches).sum();
-    println!("{} models, {compared} hidden states", cases.len());
     assert!(compared >= cases.len() * 3 * 3, "{compared}");
 }
 
@@ -187,7 +186,6 @@ fn layer_by_layer_a_small_model_gives_the_hidden_states_of_transformers() {
     let cases: Vec<_> = folders("slm").iter().filter_map(|it| Case::open(it, "in.ids", "hidden")).collect();
     assert!(cases.len() >= 10, "{}", cases.len());
     let compared: usize = cases.iter().map(matches).sum();
-    println!("{} models, {compared} hidden states", cases.len());
     assert!(compared >= cases.len() * 3 * 3, "{compared}");
 }
 
