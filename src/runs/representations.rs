@@ -178,6 +178,9 @@ fn check_key(key: &str) -> Result<(), String> {
     Err(format!("key `{}`, expected 8 to 64 lower-case hexadecimal digits", key.escape_debug()))
 }
 
+/// A folder's name, and its manifest or why it cannot be read.
+pub type Scanned = (String, Result<Manifest, Error>);
+
 /// The stored hidden states of an output directory.
 #[derive(Clone, Debug)]
 pub struct Representations {
@@ -199,7 +202,7 @@ impl Representations {
     ///
     /// # Errors
     /// Refusals of the file system when listing; an absent directory holds nothing.
-    pub fn scan(&self) -> Result<Vec<(String, Result<Manifest, Error>)>, Error> {
+    pub fn scan(&self) -> Result<Vec<Scanned>, Error> {
         let failed = |e| Store::io("read", &self.folder, e);
         let entries = match fs::read_dir(&self.folder) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

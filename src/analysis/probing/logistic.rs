@@ -211,7 +211,7 @@ mod tests {
     fn two_and_three_classes_have_the_minimum_of_linfa() {
         let x = normal(90, 4, 2);
         let labels: Vec<usize> = (0..90)
-            .map(|at| (x[[at, 0]] + 0.7 * x[[at, 1]] > 0.2) as usize + (x[[at, 2]] > 0.9) as usize)
+            .map(|at| usize::from(x[[at, 0]] + 0.7 * x[[at, 1]] > 0.2) + usize::from(x[[at, 2]] > 0.9))
             .collect();
         let linfa = linfa_logistic::MultiLogisticRegression::<f64>::default()
             .alpha(1.0)

@@ -45,7 +45,7 @@ fn stored() -> (tempfile::TempDir, Representations, Manifest) {
 #[test]
 fn what_is_written_is_listed_found_and_read_back() {
     let (_out, store, written) = stored();
-    assert_eq!(store.list().expect("lists"), [written.clone()]);
+    assert_eq!(store.list().expect("lists"), std::slice::from_ref(&written));
     for typed in ["01234567", "0123456789abcdef", "tiny", "tiny:sst2", "tiny:sst2:test"] {
         assert_eq!(store.find(typed).expect(typed), written);
     }
