@@ -196,7 +196,7 @@ mod tests {
 
     fn slm() -> Opened {
         let folder = tempfile::tempdir().unwrap();
-        Opened::new(&Settings::below(folder.path()), &ModelName::Embedded("demo".into()), None).unwrap()
+        Opened::new(&Settings::below(folder.path()), &ModelName::Embedded("demo-slm".into()), None).unwrap()
     }
 
     #[test]

@@ -164,7 +164,7 @@ const ROWS: &[Row] = &[
     changed(
         "a task file that names a class twice",
         |world| {
-            task_file(world, "labels = ['a', 'a']\nsource = { files = { train = 'reviews/train.csv' } }\n")
+            task_file(world, "labels = ['a', 'a']\nsource = { files = { train = 'reviews/train.csv' } }\n");
         },
         FILE,
         2,

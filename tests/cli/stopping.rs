@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::world::{Ended, World, finish, words};
+use crate::world::{Ended, World, finish, has_ending, words};
 
 /// Two cells that take seconds.
 const LONG: &str = "STUDY --epochs 400 --batch-size 4 --seeds 1 --layers 2 --controls base";
@@ -29,7 +29,7 @@ fn start(world: &World, line: &str) -> Child {
 }
 
 fn has_claim(world: &World) -> bool {
-    world.files("outputs/runs/.locks").iter().any(|file| file.ends_with(".claim"))
+    world.files("outputs/runs/.locks").iter().any(|file| has_ending(file, "claim"))
 }
 
 /// Sends a signal to the whole group, as a terminal does.

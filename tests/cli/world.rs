@@ -143,12 +143,12 @@ impl World {
         for file in &files {
             let name = file.rsplit('/').next().unwrap();
             let temporary =
-                name.starts_with(".partial") || name.ends_with(".tmp") || name.starts_with(".probe");
+                name.starts_with(".partial") || has_ending(name, "tmp") || name.starts_with(".probe");
             assert!(!temporary && !file.contains(".staged/"), "{about}: `{file}` is left in {files:?}");
             if let Some((folder, "history.parquet" | "predictions.parquet")) = file.rsplit_once('/') {
                 assert!(files.contains(&format!("{folder}/run.json")), "{about}: {folder} is half a run");
             }
-            if name.ends_with(".json") {
+            if has_ending(name, "json") {
                 let content = fs::read(self.path(out).join(file)).unwrap();
                 assert!(
                     serde_json::from_slice::<Value>(&content).is_ok(),
@@ -164,6 +164,10 @@ pub(crate) fn words(line: &str) -> Vec<String> {
     let line = line.replacen("STUDY", STUDY, 1);
     // a word in quotes may be empty
     line.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace('"', "")).collect()
+}
+
+pub(crate) fn has_ending(file: &str, ending: &str) -> bool {
+    Path::new(file).extension().is_some_and(|found| found == ending)
 }
 
 /// Waits for the end of a program, and ends it if it takes too long.

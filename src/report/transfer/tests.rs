@@ -78,6 +78,8 @@ fn names_of_domains_cannot_break_any_page() {
     let folder = tempfile::tempdir().unwrap();
     write_transfer(folder.path(), &answer, &context()).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    assert!(!read("transfer.html").contains("<script>") && !read("transfer.md").contains("<script>"));
+    // the page has a script of its own, so the name is looked for with what stands around it
+    assert!(read("transfer.html").contains("a_b &amp; &lt;script&gt;|$"));
+    assert!(!read("transfer.html").contains("<script>|$") && !read("transfer.md").contains("<script>"));
     assert!(read("transfer.tex").contains("a\\_b \\& <script>|\\$"));
 }
