@@ -13,6 +13,10 @@ use serde_json::Value;
 
 use super::compare::{Case, Golden, json};
 use super::{Error, Outcome, Recomputed};
+use crate::analysis::probing::domain::{self, Classifier};
+use crate::analysis::scores::logme::{self, Recipe};
+use crate::analysis::scores::transrate::{self, Weights};
+use crate::analysis::scores::{self, hscore, leep};
 use crate::analysis::similarity::cca::{self, Rule};
 use crate::analysis::similarity::cka::{self, Median};
 use crate::analysis::similarity::rsa::{Inner, Outer};
@@ -30,6 +34,9 @@ type View<'a> = ArrayView2<'a, f64>;
 /// A value, or the reason why there is none.
 type Found = Result<f64, String>;
 
+/// The same where a value may be a list.
+type Listed = Result<Vec<f64>, String>;
+
 /// What compares the two sides of a pair.
 type Pairwise = fn(View, View) -> Found;
 
@@ -37,12 +44,12 @@ type Pairwise = fn(View, View) -> Found;
 type Numbered = fn(View, View, f64) -> Found;
 
 /// What scores features by labels: features, labels, and the probabilities of a source model.
-type Labelled = fn(View, &[u32], View) -> Found;
+type Labelled = fn(View, &[u32], View) -> Listed;
 
 /// What compares the examples of two domains.
-type Domains = fn(View, View) -> Found;
+type Domains = fn(View, View) -> Listed;
 
-fn told<E: std::fmt::Display>(found: Result<f64, E>) -> Found {
+fn told<T, E: std::fmt::Display>(found: Result<T, E>) -> Result<T, String> {
     found.map_err(|reason| reason.to_string())
 }
 
@@ -75,11 +82,56 @@ const NUMBERED: &[(&str, Numbered)] = &[
     ("mutual_knn_", |x, y, k| told(knn::mutual(x, y, k as usize))),
 ];
 
+fn scored(x: View, labels: &[u32], score: fn(&scores::Labelled) -> Result<f64, scores::Undefined>) -> Listed {
+    told(scores::Labelled::new(x, labels).and_then(|data| score(&data))).map(|value| vec![value])
+}
+
+fn logme(x: View, labels: &[u32], recipe: Recipe) -> Listed {
+    told(scores::Labelled::new(x, labels).and_then(|data| logme::logme(&data, recipe)))
+        .map(|value| vec![value])
+}
+
+fn transrate(x: View, labels: &[u32], weights: Weights) -> Listed {
+    let rate = |data| transrate::transrate(&data, transrate::EPSILON, weights);
+    told(scores::Labelled::new(x, labels).and_then(rate)).map(|value| vec![value])
+}
+
 /// Values of features with labels.
-const LABELLED: &[(&str, Labelled)] = &[];
+const LABELLED: &[(&str, Labelled)] = &[
+    ("hscore", |x, labels, _| scored(x, labels, hscore::hscore)),
+    ("hscore_shrunk", |x, labels, _| scored(x, labels, hscore::hscore_shrunk)),
+    ("ledoit_wolf_shrinkage", |x, labels, _| scored(x, labels, hscore::ledoit_wolf_shrinkage)),
+    ("leep", |_, labels, source| told(leep::leep(source, labels)).map(|value| vec![value])),
+    ("logme", |x, labels, _| logme(x, labels, Recipe::Converged)),
+    ("logme_sklearn_crosscheck", |x, labels, _| logme(x, labels, Recipe::Converged)),
+    ("logme_11", |x, labels, _| logme(x, labels, Recipe::Published)),
+    ("logme_per_class", |x, labels, _| {
+        let data = scores::Labelled::new(x, labels);
+        told(data.and_then(|data| logme::per_class(&data, Recipe::Converged)))
+    }),
+    ("transrate", |x, labels, _| transrate(x, labels, Weights::Equal)),
+    ("transrate_weighted", |x, labels, _| transrate(x, labels, Weights::BySize)),
+];
+
+fn apart(s: View, t: View, classifier: Classifier, part: fn(domain::DomainDistance) -> f64) -> Listed {
+    told(domain::proxy_a_distance(s, t, classifier)).map(|found| vec![part(found)])
+}
+
+fn margin(s: View, t: View, classifier: Classifier) -> Listed {
+    told(domain::smallest_margin(s, t, classifier)).map(|value| vec![value])
+}
 
 /// Values of two domains.
-const DOMAINS: &[(&str, Domains)] = &[];
+const DOMAINS: &[(&str, Domains)] = &[
+    ("adist_logreg", |s, t| apart(s, t, Classifier::Logistic, |found| found.distance.value)),
+    ("adist_logreg_err", |s, t| apart(s, t, Classifier::Logistic, |found| found.error.value)),
+    ("adist_lsq", |s, t| apart(s, t, Classifier::LeastSquares, |found| found.distance.value)),
+    ("adist_lsq_err", |s, t| apart(s, t, Classifier::LeastSquares, |found| found.error.value)),
+    ("logreg_coef", |s, t| told(domain::logistic_weights(s, t)).map(|(weights, _)| weights)),
+    ("logreg_intercept", |s, t| told(domain::logistic_weights(s, t)).map(|(_, intercept)| vec![intercept])),
+    ("logreg_min_margin", |s, t| margin(s, t, Classifier::Logistic)),
+    ("lsq_min_margin", |s, t| margin(s, t, Classifier::LeastSquares)),
+];
 
 #[derive(Debug, Deserialize)]
 struct Document {
@@ -98,9 +150,16 @@ pub(super) fn run(directory: &Path) -> Recomputed {
         .map_err(|cause| malformed(format!("is not as described: {cause}")))?;
     let matrices = Matrices(Golden::open(&directory.join("matrices.safetensors"))?);
     let (mut cases, mut unknown) = (Vec::new(), Vec::new());
-    let mut add = |name: String, expected: &Value, found: Option<Found>| match (expected, found) {
-        (Value::Null, Some(found)) => cases.push(case(name, found, None)),
-        (Value::Number(number), Some(found)) => cases.push(case(name, found, number.as_f64())),
+    let mut add = |name: String, expected: &Value, found: Option<Listed>| match (expected, found) {
+        (Value::Null, Some(found)) => cases.push(case(name, found.map(|_| f64::NAN), None)),
+        (Value::Number(number), Some(found)) => cases.push(case(name, one(found), number.as_f64())),
+        (Value::Array(list), Some(found)) => {
+            for (at, expected) in list.iter().enumerate() {
+                let found =
+                    found.clone().and_then(|all| all.get(at).copied().ok_or_else(|| SHORT.to_owned()));
+                cases.push(case(format!("{name}[{at}]"), found, expected.as_f64()));
+            }
+        }
         _ => unknown.push(name),
     };
     for (pair, values) in &document.pairs {
@@ -109,7 +168,8 @@ pub(super) fn run(directory: &Path) -> Recomputed {
         })?;
         let (x, y) = (matrices.read(sides.0)?, matrices.read(sides.1)?);
         for (name, expected) in values {
-            add(format!("{pair} {name}"), expected, pairwise(name, x.view(), y.view()));
+            let found = pairwise(name, x.view(), y.view());
+            add(format!("{pair} {name}"), expected, found.map(|value| value.map(|value| vec![value])));
         }
     }
     for (features, values) in &document.labels {
@@ -138,6 +198,12 @@ pub(super) fn run(directory: &Path) -> Recomputed {
         return Ok(("similarity".to_owned(), Outcome::Unsupported(reason)));
     }
     Ok(("similarity".to_owned(), Outcome::Partly { cases, unknown }))
+}
+
+const SHORT: &str = "the list is shorter";
+
+fn one(found: Listed) -> Found {
+    found.and_then(|all| all.first().copied().ok_or_else(|| SHORT.to_owned()))
 }
 
 fn table<F: Copy>(entries: &[(&str, F)], name: &str) -> Option<F> {

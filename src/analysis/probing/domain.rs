@@ -46,19 +46,9 @@ pub fn proxy_a_distance(
     target: ArrayView2<'_, f64>,
     classifier: Classifier,
 ) -> Result<DomainDistance, Undefined> {
-    let (fitted, held) = halves(source, target)?;
-    let (predicted, converged) = match classifier {
-        Classifier::Logistic => {
-            let model = logistic(&fitted);
-            (model.predict(held.x.view()), model.converged)
-        }
-        Classifier::LeastSquares => {
-            let weights = least_squares(&fitted)?;
-            let side = with_one(held.x.view()).dot(&Array1::from(weights));
-            (side.iter().map(|side| usize::from(*side >= 0.0)).collect(), true)
-        }
-    };
-    let wrong = predicted.iter().zip(&held.domains).filter(|(a, b)| a != b).count();
+    let (held, sides, converged) = sides(source, target, classifier)?;
+    let predicted = sides.iter().map(|side| usize::from(*side >= 0.0));
+    let wrong = predicted.zip(&held.domains).filter(|(a, b)| a != *b).count();
     let error = wilson(wrong, held.domains.len()).map_err(|_| Undefined::TooFew { n: 0, least: 4 })?;
     let distance = |error: f64| (2.0 * (1.0 - 2.0 * error)).max(0.0);
     let distance = Estimate {
@@ -69,6 +59,40 @@ pub fn proxy_a_distance(
         n: error.n,
     };
     Ok(DomainDistance { error, distance, converged })
+}
+
+/// How near the nearest held-out row stands to the border between the domains, in units of the
+/// classifier's decision: how much rounding could change the error.
+///
+/// # Errors
+/// As [`proxy_a_distance`].
+pub fn smallest_margin(
+    source: ArrayView2<'_, f64>,
+    target: ArrayView2<'_, f64>,
+    classifier: Classifier,
+) -> Result<f64, Undefined> {
+    let (_, sides, _) = sides(source, target, classifier)?;
+    Ok(sides.iter().fold(f64::INFINITY, |least, side| least.min(side.abs())))
+}
+
+/// The held-out rows, on which side of the border each stands (the target's is positive) and how far
+/// from it, and whether the fit converged.
+fn sides(
+    source: ArrayView2<'_, f64>,
+    target: ArrayView2<'_, f64>,
+    classifier: Classifier,
+) -> Result<(Half, Array1<f64>, bool), Undefined> {
+    let (fitted, held) = halves(source, target)?;
+    let (sides, converged) = match classifier {
+        Classifier::Logistic => {
+            let model = logistic(&fitted);
+            (held.x.dot(&model.weights.row(0)) + model.intercepts[0], model.converged)
+        }
+        Classifier::LeastSquares => {
+            (with_one(held.x.view()).dot(&Array1::from(least_squares(&fitted)?)), true)
+        }
+    };
+    Ok((held, sides, converged))
 }
 
 /// As many rows of both domains, drawn without replacement.
