@@ -427,11 +427,3 @@ fn studies_of_every_shape_have_a_report() {
         assert!(!body.contains("NaN") && !body.contains("inf%"));
     }
 }
-
-/// Writes a whole report under target/report to be looked at.
-#[test]
-#[ignore = "writes files to look at: cargo test report_to_look_at -- --ignored"]
-fn report_to_look_at() {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/report");
-    write(&dir, &study(), &context()).unwrap();
-}

@@ -174,17 +174,3 @@ fn figures_are_written_as_svg_and_png() {
         assert!(bytes.len() < 600_000, "{name} has {} bytes", bytes.len());
     }
 }
-
-/// Writes every case's figures under target/figures to be looked at.
-#[test]
-#[ignore = "writes files to look at: cargo test figures_to_look_at -- --ignored"]
-fn figures_to_look_at() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/figures");
-    std::fs::create_dir_all(&folder).unwrap();
-    for (case, answer) in CASES.iter() {
-        for (name, canvas) in figures(answer) {
-            render::png(&canvas, &folder.join(format!("{case}-{name}.png"))).unwrap();
-            std::fs::write(folder.join(format!("{case}-{name}.svg")), render::svg(&canvas).unwrap()).unwrap();
-        }
-    }
-}
