@@ -40,9 +40,10 @@ fn partner(measure: &Measure, x: &Array2<f64>, y: &Array2<f64>) -> Array2<f64> {
     if measure.kind == Kind::Cosine { x.slice(s![.., ..]).mapv(|value| value * value) } else { y.clone() }
 }
 
+/// Angles and roots of differences lose half the digits near zero: the root of what rounding
+/// leaves of two squared sizes, about 60 x 9 here, is some 1e-6.
 fn tolerance(measure: &Measure, value: f64) -> f64 {
-    // angles and roots of differences lose half the digits near zero
-    if measure.column.starts_with("dist") { 1e-6 * value.abs().max(1.0) } else { 1e-9 }
+    if measure.column.starts_with("dist") { 1e-5 * value.abs().max(1.0) } else { 1e-9 }
 }
 
 proptest! {
@@ -55,7 +56,7 @@ proptest! {
             let y = partner(measure, &x, &y);
             let itself = value(measure, &x, &x);
             let best = measure.direction.best();
-            prop_assert!((itself - best).abs() < 1e-6, "{} {itself}", measure.name);
+            prop_assert!((itself - best).abs() < 1e-5, "{} {itself}", measure.name);
             let (one, other) = (value(measure, &x, &y), value(measure, &y, &x));
             if measure.symmetric {
                 prop_assert!((one - other).abs() < tolerance(measure, one), "{}", measure.name);
