@@ -3,8 +3,30 @@
 //! and of the full training never stand in one ranking.
 
 use super::layers::{Condition, LayerStudy};
+use crate::train::metrics::Direction;
+use crate::words::words;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+words! {
+    /// What a round ranks layers by.
+    Criterion, "criterion" {
+        /// Validation accuracy after a shorter or partial training, the mean over seeds.
+        Validation = "validation",
+        /// Mean rank under scores that need no training, 1 is best.
+        MeanRank = "mean rank",
+    }
+}
+
+impl Criterion {
+    /// Which way is better.
+    pub fn direction(self) -> Direction {
+        match self {
+            Self::Validation => Direction::Higher,
+            Self::MeanRank => Direction::Lower,
+        }
+    }
+}
 
 /// What a screen did, as it is kept beside the study that followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,9 +48,11 @@ pub struct Screened {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Round {
-    /// Directory of the round's own study.
+    /// Directory of the round's own study or scores, below the directory of all outputs.
     pub study: String,
-    /// Mean validation of every layer in it.
+    /// What its numbers are.
+    pub criterion: Criterion,
+    /// Every layer's number.
     pub scores: BTreeMap<usize, f64>,
     /// Layers that went on.
     pub kept: Vec<usize>,
@@ -36,7 +60,7 @@ pub struct Round {
 
 impl Screened {
     /// Version of the file that this program writes and reads.
-    pub const SCHEMA_VERSION: u32 = 1;
+    pub const SCHEMA_VERSION: u32 = 2;
 
     /// Layers that were trained in full.
     pub fn kept(&self) -> &[usize] {
@@ -62,8 +86,9 @@ pub fn layer_scores(study: &LayerStudy) -> BTreeMap<usize, f64> {
 }
 
 /// The `keep` layers with the best scores and the last layer, ascending; of equal layers the later.
-pub fn kept(scores: &BTreeMap<usize, f64>, keep: usize, last: usize) -> Vec<usize> {
-    let mut order: Vec<(usize, f64)> = scores.iter().map(|(layer, score)| (*layer, *score)).collect();
+pub fn kept(scores: &BTreeMap<usize, f64>, by: Criterion, keep: usize, last: usize) -> Vec<usize> {
+    let sign = if by.direction() == Direction::Higher { 1.0 } else { -1.0 };
+    let mut order: Vec<(usize, f64)> = scores.iter().map(|(layer, score)| (*layer, sign * *score)).collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
     let kept: BTreeSet<usize> = order.into_iter().take(keep).map(|(layer, _)| layer).chain([last]).collect();
     kept.into_iter().collect()
@@ -122,9 +147,10 @@ mod tests {
     #[test]
     fn the_best_and_the_last_are_kept() {
         let scores = BTreeMap::from([(0, 0.7), (1, 0.9), (2, 0.8), (3, 0.9), (4, 0.6)]);
-        assert_eq!(kept(&scores, 2, 4), [1, 3, 4]);
-        assert_eq!(kept(&scores, 1, 4), [3, 4]);
-        assert_eq!(kept(&BTreeMap::new(), 2, 4), [4]);
+        let best = |keep| kept(&scores, Criterion::Validation, keep, 4);
+        assert_eq!((best(2), best(1)), (vec![1, 3, 4], vec![3, 4]));
+        assert_eq!(kept(&scores, Criterion::MeanRank, 2, 4), [0, 4]);
+        assert_eq!(kept(&BTreeMap::new(), Criterion::Validation, 2, 4), [4]);
     }
 
     #[test]

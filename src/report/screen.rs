@@ -3,7 +3,7 @@
 
 use super::text::{decimal, percent, plural, size_in_points};
 use crate::analysis::layers::ranges;
-use crate::analysis::screen::{Missed, Screened};
+use crate::analysis::screen::{Criterion, Missed, Screened};
 
 /// The remarks, a round each; `in_full` lists the layers that the report's own study trains.
 pub fn screen_notes(screened: &Screened, in_full: &[usize], missed: Option<Missed>) -> Vec<String> {
@@ -14,14 +14,22 @@ pub fn screen_notes(screened: &Screened, in_full: &[usize], missed: Option<Misse
             .iter()
             .filter(|layer| !round.kept.contains(layer))
             .map(|layer| {
-                let score = round.scores.get(layer).map(|score| format!(" ({}%)", percent(*score)));
+                let shown = |score: &f64| match round.criterion {
+                    Criterion::Validation => format!(" ({}%)", percent(*score)),
+                    Criterion::MeanRank => format!(" ({})", decimal(*score, 1)),
+                };
+                let score = round.scores.get(layer).map(shown);
                 format!("{layer}{}", score.unwrap_or_default())
             })
             .collect();
         let pruned = if pruned.is_empty() { "none".to_owned() } else { pruned.join(", ") };
+        let (number, what) = match round.criterion {
+            Criterion::Validation => ("validation in that round", "of shorter or partial training"),
+            Criterion::MeanRank => ("mean rank under the scores", "of no training at all"),
+        };
         notes.push(format!(
-            "Screen `{}`, round {} of {} (its own report: `{}`): kept {}; pruned, with their validation in that round: \
-             {pruned}. These numbers are of shorter or partial training and stand in no ranking with finished runs.",
+            "Screen `{}`, round {} of {} (in `{}`): kept {}; pruned, with their {number}: {pruned}. These numbers are \
+             {what} and stand in no ranking with finished runs.",
             screened.screen,
             at + 1,
             screened.rounds.len(),
@@ -68,13 +76,14 @@ mod tests {
 
     #[test]
     fn pruned_layers_are_listed_apart_and_the_miss_is_told() {
-        let screened = Screened {
+        let mut screened = Screened {
             schema_version: Screened::SCHEMA_VERSION,
             screen: "plug".into(),
             last: 3,
             layers: vec![0, 1, 2, 3],
             rounds: vec![Round {
                 study: "x-screen".into(),
+                criterion: Criterion::Validation,
                 scores: BTreeMap::from([(0, 0.7), (1, 0.65), (2, 0.8), (3, 0.6)]),
                 kept: vec![2, 3],
             }],
@@ -84,6 +93,9 @@ mod tests {
             notes[0].contains("0 (70.0%), 1 (65.0%)") && notes[1].starts_with("2 layers were pruned"),
             "{notes:?}"
         );
+        screened.rounds[0].criterion = Criterion::MeanRank;
+        let by_rank = &screen_notes(&screened, &[2, 3], None)[0];
+        assert!(by_rank.contains("mean rank under the scores: 0 (0.7), 1 (0.7)"), "{by_rank}");
         let missed = Missed { best: 1, best_kept: 2, regret: 0.01, recovery: Some(0.5), layers: 4 };
         let notes = screen_notes(&screened, &[0, 1, 2, 3], Some(missed));
         assert_eq!(notes.len(), 2);

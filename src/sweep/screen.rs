@@ -15,7 +15,7 @@ words! {
         Plug = "plug",
         /// All layers for an epoch, the better half for more, and so on.
         Halving = "halving",
-        /// By scores that need no training.
+        /// By the mean rank under scores of the LLM's own hidden states, which need no training.
         Score = "score",
     }
 }
@@ -31,7 +31,8 @@ pub struct Rung {
     pub name: String,
 }
 
-/// The rounds of a screen that leaves `keep` of `layers` layers for the full training. Every round
+/// The rounds of training of a screen that leaves `keep` of `layers` layers for the full training; a
+/// screen by scores trains nothing and has none. Every round
 /// starts its runs anew: a run is known by all that decides it, its number of epochs included.
 ///
 /// # Errors
@@ -46,12 +47,7 @@ pub fn rungs(study: &Study, screen: Screen, keep: usize, layers: usize) -> Resul
     }
     let hyper = &study.hyper_parameters;
     match screen {
-        Screen::None => Ok(Vec::new()),
-        Screen::Score => {
-            let hint =
-                "training-free scores cannot choose layers in this version: `plug` is the cheapest screen";
-            invalid("screen", screen.to_string(), "`none`, `plug` or `halving`", hint)
-        }
+        Screen::None | Screen::Score => Ok(Vec::new()),
         Screen::Plug if study.train == TrainMode::Plug => {
             let hint = "with `--train plug` all layers are cheap: leave `--screen` out";
             invalid("screen", screen.to_string(), "`none` with train `plug`", hint)
@@ -124,7 +120,9 @@ mod tests {
     fn a_plug_screen_is_one_round_over_a_frozen_encoder() {
         let rungs = rungs(&study(3), Screen::Plug, 4, 32).unwrap();
         assert_eq!((rungs.len(), rungs[0].study.train, rungs[0].keep), (1, TrainMode::Plug, 4));
-        assert!(super::rungs(&study(3), Screen::None, 4, 32).unwrap().is_empty());
+        for trains_nothing in [Screen::None, Screen::Score] {
+            assert!(super::rungs(&study(3), trains_nothing, 4, 32).unwrap().is_empty());
+        }
     }
 
     #[test]
@@ -137,7 +135,6 @@ mod tests {
         linear.hyper_parameters.schedule = Shape::Linear;
         assert!(refused(&linear, Screen::Halving).contains("--schedule constant"));
         assert!(refused(&study(1), Screen::Halving).contains("--screen plug"));
-        assert!(refused(&study(3), Screen::Score).contains("`plug` is the cheapest screen"));
         let plug = Study { train: TrainMode::Plug, ..study(3) };
         assert!(refused(&plug, Screen::Plug).contains("leave `--screen` out"));
         assert!(rungs(&study(3), Screen::Plug, 0, 32).is_err());

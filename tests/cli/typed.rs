@@ -141,6 +141,13 @@ const ROWS: &[Row] = &[
     typed("an unknown pooling", "STUDY --pooling max", 2, &["'max'", "cls, mean, mean_pad, last"]),
     typed("a mask without effect", "STUDY --mask causal", 2, &["`mask` is `causal`", "--plug sequence"]),
     typed(
+        "a screen that keeps nothing",
+        "STUDY --screen score --keep 0",
+        2,
+        &["`keep` is `0`", "at least 1"],
+    ),
+    typed("scores of an LLM that reads no text", "STUDY --screen score", 1, &["tokenizer.json", "llm"]),
+    typed(
         "a screen of sequences",
         "STUDY --plug sequence --train plug",
         2,

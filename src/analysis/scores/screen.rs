@@ -1,83 +1,27 @@
 //! Which layers to train when there is no time for all: by the mean of their ranks under several
-//! scores. One score alone chooses nothing, because none works best everywhere, and the last layer,
-//! the published choice, is always among the kept ones.
+//! scores. One score alone chooses nothing, because none works best everywhere.
 
+use super::Score;
 use crate::analysis::statistics::ranks::descending;
-use crate::train::metrics::Direction;
-use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// One score of every layer.
-#[derive(Clone, Debug)]
-pub struct LayerScores<'a> {
-    /// The score's name.
-    pub name: &'a str,
-    /// Whether more is better.
-    pub direction: Direction,
-    /// `[L]`; `None` where the score is undefined.
-    pub values: Vec<Option<f64>>,
-}
+/// Names of the scores that choose unless others are asked for: one of each kind (evidence of a linear
+/// model, class separation, density, neighbourhood), none of them judged on further examples.
+pub const USUAL: &str = "logme,hscore_shrunk,nleep,knn";
 
-/// A layer in the order of the screen.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RankedLayer {
-    /// The layer, from 0.
-    pub layer: usize,
-    /// Mean of its ranks, 1 is best; `None` where no score is defined.
-    pub mean_rank: Option<f64>,
-    /// Its rank under each score among the layers that have one, brought to the scale 1 to L.
-    pub ranks: Vec<Option<f64>>,
-    /// Whether it is kept.
-    pub kept: bool,
-}
-
-/// What a screen keeps.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Screen {
-    /// All layers, best first; layers without any score stand at the end.
-    pub order: Vec<RankedLayer>,
-    /// Kept layers, ascending.
-    pub kept: Vec<usize>,
-}
-
-/// Why there is no screen.
+/// One score does not choose.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ScreenError {
-    /// One score does not choose.
-    #[error("{usable} of {given} scores tell layers apart, at least two are needed to choose by")]
-    TooFewScores {
-        /// Scores with two different values.
-        usable: usize,
-        /// Scores given.
-        given: usize,
-    },
-    /// Nothing to keep.
-    #[error("{keep} of {layers} layers cannot be kept, expected 1 to {layers}")]
-    Keep {
-        /// Layers to keep.
-        keep: usize,
-        /// Layers there are.
-        layers: usize,
-    },
-    /// A score that does not have a value for each layer.
-    #[error("score `{name}` has {found} values, expected one for each of {layers} layers")]
-    Ragged {
-        /// The score.
-        name: String,
-        /// Its values.
-        found: usize,
-        /// Layers.
-        layers: usize,
-    },
+#[error("{usable} of {given} scores tell layers apart, at least two are needed to choose by")]
+pub struct TooFewScores {
+    /// Scores with two different values.
+    pub usable: usize,
+    /// Scores given.
+    pub given: usize,
 }
 
-impl crate::error::Diagnose for ScreenError {
+impl crate::error::Diagnose for TooFewScores {
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::TooFewScores { .. } => {
-                Some("name several scores, for instance `logme,hscore_shrunk,knn`".into())
-            }
-            Self::Keep { .. } | Self::Ragged { .. } => None,
-        }
+        Some("name several scores, for instance `logme,hscore_shrunk,knn`".into())
     }
 
     fn category(&self) -> crate::error::Category {
@@ -85,125 +29,96 @@ impl crate::error::Diagnose for ScreenError {
     }
 }
 
-/// Keeps `keep` of `layers` layers: the best by mean rank, equal ones from the deepest, and the last
-/// layer in place of the worst of them if it is not among them. Scores that are undefined for all
-/// layers, or the same for all, do not count.
+/// The mean rank of each layer under the scores, 1 is best; layers without any defined score are left
+/// out. Scores that are undefined for all layers, or the same for all, do not count; ranks among the
+/// layers that have a value are brought to the scale of all of them.
 ///
 /// # Errors
-/// [`ScreenError`] for fewer than two scores that count, or numbers that do not fit.
-pub fn screen(scores: &[LayerScores<'_>], layers: usize, keep: usize) -> Result<Screen, ScreenError> {
-    if keep == 0 || keep > layers {
-        return Err(ScreenError::Keep { keep, layers });
-    }
-    if let Some(score) = scores.iter().find(|score| score.values.len() != layers) {
-        let (name, found) = (score.name.to_owned(), score.values.len());
-        return Err(ScreenError::Ragged { name, found, layers });
-    }
-    let ranks: Vec<Vec<Option<f64>>> = scores.iter().filter_map(|score| ranks(score, layers)).collect();
+/// [`TooFewScores`] where fewer than two scores count.
+pub fn mean_ranks(layers: &[(usize, &[Score])]) -> Result<BTreeMap<usize, f64>, TooFewScores> {
+    let given = layers.iter().map(|(_, scores)| scores.len()).min().unwrap_or(0);
+    let ranks: Vec<Vec<Option<f64>>> = (0..given).filter_map(|at| ranks(layers, at)).collect();
     if ranks.len() < 2 {
-        return Err(ScreenError::TooFewScores { usable: ranks.len(), given: scores.len() });
+        return Err(TooFewScores { usable: ranks.len(), given });
     }
-    let mut order: Vec<RankedLayer> = (0..layers)
-        .map(|layer| {
-            let ranks: Vec<Option<f64>> = ranks.iter().map(|score| score[layer]).collect();
-            let defined: Vec<f64> = ranks.iter().copied().flatten().collect();
-            let mean_rank = (!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64);
-            RankedLayer { layer, mean_rank, ranks, kept: false }
-        })
-        .collect();
-    let place = |layer: &RankedLayer| layer.mean_rank.unwrap_or(f64::INFINITY);
-    order.sort_by(|a, b| place(a).total_cmp(&place(b)).then(b.layer.cmp(&a.layer)));
-    let mut kept: Vec<usize> = order[..keep].iter().map(|layer| layer.layer).collect();
-    if !kept.contains(&(layers - 1)) {
-        kept[keep - 1] = layers - 1;
-    }
-    for layer in &mut order {
-        layer.kept = kept.contains(&layer.layer);
-    }
-    kept.sort_unstable();
-    Ok(Screen { order, kept })
+    let mean = |(place, (layer, _)): (usize, &(usize, &[Score]))| {
+        let defined: Vec<f64> = ranks.iter().filter_map(|score| score[place]).collect();
+        (!defined.is_empty()).then(|| (*layer, defined.iter().sum::<f64>() / defined.len() as f64))
+    };
+    Ok(layers.iter().enumerate().filter_map(mean).collect())
 }
 
-/// Ranks among the layers that have a value, 1 is best; `None` for a score that tells nothing apart.
-fn ranks(score: &LayerScores<'_>, layers: usize) -> Option<Vec<Option<f64>>> {
-    let sign = match score.direction {
-        Direction::Higher => 1.0,
-        Direction::Lower => -1.0,
+/// Ranks under one score among the layers that have a value, 1 is best; `None` for a score that tells
+/// nothing apart.
+fn ranks(layers: &[(usize, &[Score])], score: usize) -> Option<Vec<Option<f64>>> {
+    let value = |(_, scores): &(usize, &[Score])| {
+        let found = &scores[score];
+        let sign = if found.higher_is_better { 1.0 } else { -1.0 };
+        found.value.as_ref().ok().filter(|value| value.is_finite()).map(|value| sign * value)
     };
-    let defined: Vec<(usize, f64)> = score
-        .values
-        .iter()
-        .enumerate()
-        .filter_map(|(layer, value)| {
-            value.filter(|value| value.is_finite()).map(|value| (layer, sign * value))
-        })
-        .collect();
-    let values: Vec<f64> = defined.iter().map(|(_, value)| *value).collect();
-    if values.iter().all(|value| Some(value) == values.first()) {
+    let found: Vec<Option<f64>> = layers.iter().map(value).collect();
+    let defined: Vec<f64> = found.iter().copied().flatten().collect();
+    if defined.iter().all(|value| Some(value) == defined.first()) {
         return None;
     }
-    let mut ranks = vec![None; layers];
     // a rank among few layers weighs as much as one among all
-    let stretch = (layers - 1) as f64 / (values.len() - 1) as f64;
-    for ((layer, _), rank) in defined.iter().zip(descending(&values)) {
-        ranks[*layer] = Some(1.0 + stretch * (rank - 1.0));
-    }
-    Some(ranks)
+    let stretch = (layers.len() - 1) as f64 / (defined.len() - 1) as f64;
+    let mut ranked = descending(&defined).into_iter();
+    Some(
+        found.iter().map(|value| value.and(ranked.next()).map(|rank| 1.0 + stretch * (rank - 1.0))).collect(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Undefined;
     use super::*;
 
-    fn score(name: &str, direction: Direction, values: impl IntoIterator<Item = f64>) -> LayerScores<'_> {
-        LayerScores { name, direction, values: values.into_iter().map(Some).collect() }
+    fn scores(values: &[Option<f64>]) -> Vec<Score> {
+        // the second score is in bits: less is better
+        let score = |(at, value): (usize, &Option<f64>)| Score {
+            name: ["logme", "mdl"][at],
+            value: value.ok_or(Undefined::OneClass),
+            interval: None,
+            n: 9,
+            width: 2,
+            classes: 2,
+            higher_is_better: at == 0,
+            recipe: "",
+            remark: None,
+        };
+        values.iter().enumerate().map(score).collect()
     }
 
-    /// Ranks 1 2 3 4 and 2 1 4 3 (bits: lower is better), mean 1.5 1.5 3.5 3.5.
+    fn ranked(values: &[[Option<f64>; 2]]) -> Result<Vec<(usize, f64)>, TooFewScores> {
+        let scored: Vec<Vec<Score>> = values.iter().map(|each| scores(each)).collect();
+        let layers: Vec<(usize, &[Score])> =
+            scored.iter().enumerate().map(|(layer, scores)| (10 + layer, scores.as_slice())).collect();
+        Ok(mean_ranks(&layers)?.into_iter().collect())
+    }
+
+    /// Ranks 1 2 3 4 and 2 1 4 3, mean 1.5 1.5 3.5 3.5.
     #[test]
-    fn layers_are_kept_by_mean_rank_and_the_last_one_always() {
-        let scores = [
-            score("logme", Direction::Higher, [0.9, 0.8, 0.7, 0.6]),
-            score("mdl", Direction::Lower, [20.0, 10.0, 40.0, 30.0]),
-        ];
-        let found = screen(&scores, 4, 2).unwrap();
-        assert_eq!(found.kept, [1, 3]);
-        let order: Vec<(usize, Option<f64>)> =
-            found.order.iter().map(|it| (it.layer, it.mean_rank)).collect();
-        assert_eq!(order, [(1, Some(1.5)), (0, Some(1.5)), (3, Some(3.5)), (2, Some(3.5))]);
-        assert_eq!(screen(&scores, 4, 1).unwrap().kept, [3]);
-        assert_eq!(screen(&scores, 4, 4).unwrap().kept, [0, 1, 2, 3]);
+    fn the_mean_is_over_ranks_and_each_score_has_its_own_direction() {
+        let values = [(0.9, 20.0), (0.8, 10.0), (0.7, 40.0), (0.6, 30.0)];
+        let found = ranked(&values.map(|(a, b)| [Some(a), Some(b)])).unwrap();
+        assert_eq!(found, [(10, 1.5), (11, 1.5), (12, 3.5), (13, 3.5)]);
     }
 
     #[test]
     fn one_score_does_not_choose_and_neither_does_a_constant_second_one() {
-        let one = score("logme", Direction::Higher, [0.9, 0.8, 0.7]);
-        assert_eq!(
-            screen(std::slice::from_ref(&one), 3, 2),
-            Err(ScreenError::TooFewScores { usable: 1, given: 1 })
-        );
-        let constant = score("hscore", Direction::Higher, [1.0, 1.0, 1.0]);
-        assert_eq!(screen(&[one, constant], 3, 2), Err(ScreenError::TooFewScores { usable: 1, given: 2 }));
+        let constant = [[Some(0.9), Some(1.0)], [Some(0.8), Some(1.0)], [Some(0.7), Some(1.0)]];
+        assert_eq!(ranked(&constant), Err(TooFewScores { usable: 1, given: 2 }));
+        assert_eq!(mean_ranks(&[]), Err(TooFewScores { usable: 0, given: 0 }));
     }
 
+    /// Ranks of the second score among three layers are 1 2 3, stretched to 1 2.5 4.
     #[test]
-    fn a_layer_without_scores_stands_last_and_one_with_some_keeps_its_place() {
-        let mut first = score("logme", Direction::Higher, [0.1, 0.9, 0.8, 0.7]);
-        let mut second = score("knn", Direction::Higher, [0.1, 0.9, 0.8, 0.7]);
-        first.values[0] = None;
-        second.values[0] = None;
-        second.values[1] = Some(f64::NAN);
-        let found = screen(&[first, second], 4, 2).unwrap();
-        assert_eq!(found.order[0].layer, 1);
-        assert_eq!((found.order[3].layer, found.order[3].mean_rank), (0, None));
-        assert_eq!(found.kept, [1, 3]);
-    }
-
-    #[test]
-    fn numbers_that_do_not_fit_say_so() {
-        let scores = [score("a", Direction::Higher, [1.0, 2.0]), score("b", Direction::Higher, [1.0, 2.0])];
-        assert_eq!(screen(&scores, 2, 0), Err(ScreenError::Keep { keep: 0, layers: 2 }));
-        assert_eq!(screen(&scores, 2, 3), Err(ScreenError::Keep { keep: 3, layers: 2 }));
-        assert!(matches!(screen(&scores, 3, 2), Err(ScreenError::Ragged { .. })));
+    fn a_layer_without_scores_has_no_rank_and_one_with_some_keeps_its_place() {
+        let values =
+            [[None, None], [Some(0.9), Some(30.0)], [Some(0.8), Some(20.0)], [Some(0.7), Some(10.0)]];
+        assert_eq!(ranked(&values).unwrap(), [(11, 2.5), (12, 2.5), (13, 2.5)]);
+        let not_finite = [[Some(0.9), Some(f64::NAN)], [Some(0.8), Some(2.0)], [Some(0.7), Some(1.0)]];
+        assert_eq!(ranked(&not_finite).unwrap(), [(10, 1.0), (11, 2.5), (12, 2.0)]);
     }
 }

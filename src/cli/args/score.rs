@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 
 use super::words::word;
 use crate::analysis::scores::TABLE;
+use crate::analysis::scores::screen::USUAL;
 use crate::runs::view::Format;
 
 const EXAMPLES: &str = "\
@@ -36,7 +37,7 @@ pub(crate) struct ScoreArgs {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "logme,hscore_shrunk,nleep,knn",
+        default_value = USUAL,
         value_parser = PossibleValuesParser::new(TABLE.iter().map(|method| method.name))
     )]
     pub(crate) scores: Vec<String>,
@@ -44,7 +45,7 @@ pub(crate) struct ScoreArgs {
     /// study's directory, or its name below `--out` [default: none]
     #[arg(long, value_name = "STUDY")]
     pub(crate) against: Option<PathBuf>,
-    /// Print which layers to keep by the mean rank of the scores; the last layer always is
+    /// Print which layers to keep by the mean rank of the scores, the last layer besides
     /// [default: none]
     #[arg(long, value_name = "COUNT")]
     pub(crate) keep: Option<usize>,

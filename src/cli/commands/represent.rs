@@ -11,10 +11,10 @@ use super::super::{Context, text};
 use super::predict::{locate, plan_of};
 use crate::error::{Category, Failure};
 use crate::hub::alias::Role;
-use crate::hub::{DEMO, Progress};
+use crate::hub::{DEMO, Progress, Settings, Watch};
 use crate::runs::Store;
 use crate::runs::representations::{Manifest, Representations};
-use crate::sweep::represent::{self, Event, Represented, Request, Texts};
+use crate::sweep::represent::{self, Event, Hear, Represented, Request, Texts};
 use crate::sweep::represent_run::{self, RunRequest};
 
 /// Time between two lines within a layer.
@@ -25,13 +25,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// Models, runs and tasks that do not exist or cannot be had; a full disk; a stop.
 pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure> {
-    let settings = context.hub()?;
     let stop = signals::listen();
     let started = Instant::now();
-    let mut talk = Talk::new(context, &stop);
-    let mut transfers = Transfers::new(&context.output, &stop);
-    let watch = &mut |progress: Progress| transfers.hear(progress);
-    let hear = &mut |event: Event<'_>| talk.hear(&event);
     let named = args.source.llm.as_ref().or(args.source.slm.as_ref());
     let usual = if named.is_some_and(|name| name == DEMO) { DEMO } else { "sst2" };
     let mut texts = Texts {
@@ -42,7 +37,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
         max_length: args.max_length.into(),
         batch: args.batch_size.into(),
     };
-    let (to, ended) = match (&args.source.run, named) {
+    let (to, represented) = match (&args.source.run, named) {
         (Some(typed), _) => {
             let (out, id) = locate(typed, &args.out)?;
             let plan = plan_of(&out, &id)?;
@@ -52,8 +47,10 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
             }
             let (store, to) = (Store::at(&out), Representations::at(&out));
             let request = RunRequest { plan: &plan, id: &id, before: args.before, texts };
-            let ended = represent_run::compute_run(&request, &settings, &store, &to, watch, hear);
-            (to, ended)
+            let represented = aloud(context, &stop, |settings, watch, hear| {
+                represent_run::compute_run(&request, settings, &store, &to, watch, hear)
+            })?;
+            (to, represented)
         }
         (None, named) => {
             let to = Representations::at(&args.out);
@@ -64,16 +61,41 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
                 pool: args.pool.map(super::super::args::PoolWord::pooling),
                 layers: args.layers.clone(),
             };
-            let ended = represent::compute(&request, &settings, &to, watch, hear);
-            (to, ended)
+            let represented = compute(&request, &to, context, &stop)?;
+            (to, represented)
         }
     };
+    show(&represented, &to, started.elapsed(), context)
+}
+
+/// Computes a model's hidden states, or finds them, and tells how it goes.
+///
+/// # Errors
+/// As [`represent::compute`]; a stop.
+pub(crate) fn compute(
+    request: &Request,
+    to: &Representations,
+    context: &Context,
+    stop: &Stop,
+) -> Result<Represented, Failure> {
+    aloud(context, stop, |settings, watch, hear| represent::compute(request, settings, to, watch, hear))
+}
+
+fn aloud(
+    context: &Context,
+    stop: &Stop,
+    work: impl FnOnce(&Settings, &mut Watch<'_>, &mut Hear<'_>) -> Result<Represented, Failure>,
+) -> Result<Represented, Failure> {
+    let settings = context.hub()?;
+    let mut talk = Talk::new(context, stop);
+    let mut transfers = Transfers::new(&context.output, stop);
+    let ended =
+        work(&settings, &mut |progress: Progress| transfers.hear(progress), &mut |event| talk.hear(&event));
     transfers.clear();
-    let represented = ended.map_err(|failure| match failure.category() {
+    ended.map_err(|failure| match failure.category() {
         Category::Interrupted => stop.error(),
         _ => failure,
-    })?;
-    show(&represented, &to, started.elapsed(), context)
+    })
 }
 
 fn show(

@@ -1,16 +1,19 @@
 //! Scores held against a study, and the layers that they would keep.
 
+use std::collections::BTreeMap;
+
 use super::super::super::error::Error;
 use super::tables::Row;
 use crate::analysis::agreement::{self, Agreement, Measured, Question, Truth};
 use crate::analysis::layers::LayerAnswer;
-use crate::analysis::scores::screen::{LayerScores, screen};
+use crate::analysis::scores::Score;
+use crate::analysis::scores::screen::{TooFewScores, mean_ranks};
+use crate::analysis::screen::{self, Criterion};
 use crate::analysis::statistics::Estimate;
 use crate::error::Failure;
 use crate::runs::columns::Columns;
 use crate::runs::representations::Manifest;
 use crate::seed::Seed;
-use crate::train::metrics::Direction;
 
 /// Resamples of the intervals of an agreement.
 const RESAMPLES: usize = 2_000;
@@ -115,29 +118,23 @@ pub(super) fn agreements(rows: &[Row], answer: &LayerAnswer, seed: Seed) -> Agre
     Agreements { truth: if gains { "gain over base on validation" } else { "accuracy on validation" }, found }
 }
 
-/// The layers that a screen keeps.
+/// The mean rank of every layer.
 ///
 /// # Errors
-/// As [`screen`].
+/// As [`mean_ranks`].
+pub(crate) fn ranked(rows: &[Row]) -> Result<BTreeMap<usize, f64>, TooFewScores> {
+    let layers: Vec<(usize, &[Score])> =
+        rows.iter().filter_map(|row| Some((row.layer?, row.scores.as_slice()))).collect();
+    mean_ranks(&layers)
+}
+
+/// The layers that are kept by mean rank, the last one besides.
+///
+/// # Errors
+/// As [`ranked`].
 pub(super) fn kept(rows: &[Row], keep: usize) -> Result<Vec<usize>, Failure> {
-    let layers = rows.iter().filter_map(|row| row.layer).max().map_or(0, |last| last + 1);
-    let names = rows.first().map(|row| row.scores.iter().map(|score| (score.name, score.higher_is_better)));
-    let scores: Vec<LayerScores<'_>> = names
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(at, (name, higher))| {
-            let mut values = vec![None; layers];
-            for row in rows {
-                if let Some(layer) = row.layer {
-                    values[layer] = row.scores[at].value.as_ref().ok().copied();
-                }
-            }
-            let direction = if higher { Direction::Higher } else { Direction::Lower };
-            LayerScores { name, direction, values }
-        })
-        .collect();
-    Ok(screen(&scores, layers, keep)?.kept)
+    let last = rows.iter().filter_map(|row| row.layer).max().unwrap_or(0);
+    Ok(screen::kept(&ranked(rows)?, Criterion::MeanRank, keep, last))
 }
 
 fn shown(measured: &Measured) -> String {

@@ -2,31 +2,31 @@
 //! with a study, and the layers that they would keep.
 
 mod against;
+mod scoring;
 mod tables;
 
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
 use serde_json::json;
 
+pub(crate) use self::against::ranked;
+pub(crate) use self::scoring::Scoring;
+use self::scoring::Types;
 use self::tables::Row;
+pub(crate) use self::tables::{long, reasons};
 use super::super::Context;
 use super::super::args::ScoreArgs;
 use super::super::error::Error;
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
-use crate::analysis::probing::control::{Examples, first_word, selectivity};
-use crate::analysis::scores::table::Evaluation;
-use crate::analysis::scores::{Method, Score, method};
+use crate::analysis::probing::control::first_word;
+use crate::analysis::scores::{Method, method};
 use crate::error::Failure;
 use crate::runs::Store;
-use crate::runs::representations::{Manifest, Representation, Representations};
+use crate::runs::representations::{Manifest, Representations};
 use crate::runs::view::Format;
 use crate::seed::Seed;
 use crate::sweep::Plan;
-
-/// Name of the control task among the scores.
-const SELECTIVITY: &str = "selectivity";
 
 /// Scores each representation, writes and prints the tables.
 ///
@@ -102,9 +102,6 @@ fn belongs(train: &Manifest, other: &Manifest) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Types of the training and of the evaluated examples.
-type Types = (Vec<u64>, Vec<u64>);
-
 /// A representation to score.
 struct Job<'a> {
     args: &'a ScoreArgs,
@@ -135,11 +132,11 @@ impl Job<'_> {
         let types = self.types()?;
         let name = self.folder()?;
         let rows = self.score(types.as_ref())?;
-        for reason in tables::reasons(&rows) {
+        for reason in reasons(&rows) {
             output.warn(&reason);
         }
         let folder = self.args.out.join("scores").join(name);
-        let long = tables::long(&rows, &self.train, self.evaluated.as_ref());
+        let long = long(&rows, &self.train, self.evaluated.as_ref());
         let mut files = long.write(&folder)?;
         let agreement = against.map(|answer| against::agreements(&rows, answer, Seed(self.args.seed)));
         if let Some(agreement) = &agreement {
@@ -167,8 +164,10 @@ impl Job<'_> {
                 }
                 if let Some(kept) = kept {
                     let layers: Vec<String> = kept.iter().map(ToString::to_string).collect();
-                    output
-                        .line(&format!("\nkept by mean rank, the last layer always: {}", layers.join(",")))?;
+                    output.line(&format!(
+                        "\nkept by mean rank, the last layer besides: {}",
+                        layers.join(",")
+                    ))?;
                 }
             }
         }
@@ -233,64 +232,16 @@ impl Job<'_> {
     }
 
     fn score(&self, types: Option<&Types>) -> Result<Vec<Row>, Failure> {
-        let seed = Seed(self.args.seed);
-        let train = self.store.open(&self.train);
-        let evaluated = self.evaluated.as_ref().map(|manifest| self.store.open(manifest));
-        // hidden states that nothing reads stay on the disk
-        let judged = self.methods.iter().any(|method| method.needs_evaluation) || types.is_some();
-        let mut rows = Vec::new();
-        for (at, site) in self.train.sites.iter().enumerate() {
-            let start = std::time::Instant::now();
-            let x = matrix(&train, at)?;
-            let other = match &evaluated {
-                Some(other) if judged => Some((matrix(other, at)?, &other.manifest().labels)),
-                _ => None,
-            };
-            let evaluation = other.as_ref().map(|(x, labels)| Evaluation::new(x.view(), labels));
-            let labels = &self.train.labels;
-            let mut scores: Vec<Score> = self
-                .methods
-                .iter()
-                .map(|method| method.score(x.view(), labels, evaluation.as_ref(), seed))
-                .collect();
-            if let (Some((of_train, of_other)), Some((other, gold))) = (types, &other) {
-                let fitted = Examples { features: x.view(), labels, types: of_train };
-                let judged = Examples { features: other.view(), labels: gold, types: of_other };
-                scores.push(control(fitted, judged, self.train.label_names.len(), seed));
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            self.context.output.detail(&format!("scored {} in {seconds:.1} s", site.name));
-            rows.push(Row { site: site.name.clone(), layer: site.layer, scores });
-        }
-        Ok(rows)
-    }
-}
-
-/// A site's rows in f64.
-fn matrix(of: &Representation, site: usize) -> Result<Array2<f64>, Failure> {
-    let values: Vec<f64> = of.read(site)?.into_iter().map(f64::from).collect();
-    let shape = (of.manifest().n, of.manifest().sites[site].width);
-    Ok(Array2::from_shape_vec(shape, values).expect("a site is read with n times width numbers"))
-}
-
-/// The control task as a row among the scores.
-fn control<'a>(fitted: Examples<'a>, judged: Examples<'a>, classes: usize, seed: Seed) -> Score {
-    let (n, width) = fitted.features.dim();
-    let found = selectivity(fitted, judged, seed);
-    let estimate = found.as_ref().ok().map(|found| found.difference.estimate);
-    Score {
-        name: SELECTIVITY,
-        remark: found.as_ref().ok().map(|found| {
-            let (real, control) = (found.real.accuracy.value, found.control.accuracy.value);
-            format!("accuracy {real:.4}, on the control task {control:.4}, p {:.4}", found.difference.p)
-        }),
-        value: found.map(|found| found.difference.estimate.value),
-        interval: estimate,
-        n,
-        width,
-        classes,
-        higher_is_better: true,
-        recipe: "accuracy of probe minus that on random labels of first words, paired by example; \
-                 bootstrap interval",
+        let scoring = Scoring {
+            methods: self.methods,
+            train: self.store.open(&self.train),
+            evaluated: self.evaluated.as_ref().map(|manifest| self.store.open(manifest)),
+            types,
+            seed: Seed(self.args.seed),
+        };
+        scoring.rows(&mut |site, seconds| {
+            self.context.output.detail(&format!("scored {site} in {seconds:.1} s"));
+            Ok(())
+        })
     }
 }

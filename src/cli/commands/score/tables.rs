@@ -7,14 +7,17 @@ use crate::runs::columns::Columns;
 use crate::runs::representations::Manifest;
 
 /// The scores of one site.
-pub(super) struct Row {
-    pub(super) site: String,
-    pub(super) layer: Option<usize>,
-    pub(super) scores: Vec<Score>,
+pub(crate) struct Row {
+    /// Its name.
+    pub(crate) site: String,
+    /// Its layer; none for the embeddings.
+    pub(crate) layer: Option<usize>,
+    /// Its scores, in the order that they were asked for.
+    pub(crate) scores: Vec<Score>,
 }
 
 /// Says once why scores have no value.
-pub(super) fn reasons(rows: &[Row]) -> Vec<String> {
+pub(crate) fn reasons(rows: &[Row]) -> Vec<String> {
     let mut reasons: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for score in rows.iter().flat_map(|row| &row.scores) {
         if let Err(reason) = &score.value {
@@ -30,7 +33,7 @@ pub(super) fn reasons(rows: &[Row]) -> Vec<String> {
 }
 
 /// One row a site and score.
-pub(super) fn long(rows: &[Row], train: &Manifest, evaluated: Option<&Manifest>) -> Columns {
+pub(crate) fn long(rows: &[Row], train: &Manifest, evaluated: Option<&Manifest>) -> Columns {
     let each: Vec<(&Row, &Score)> =
         rows.iter().flat_map(|row| row.scores.iter().map(move |score| (row, score))).collect();
     let words =

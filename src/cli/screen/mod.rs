@@ -1,5 +1,7 @@
 //! `layers --screen`: cheap rounds over all layers before the full training of the kept ones.
 
+mod scores;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use super::error::Error;
 use super::run::Job;
 use super::signals::Stop;
 use crate::analysis::collect::layer_study;
-use crate::analysis::screen::{Round, Screened, kept, layer_scores, missed};
+use crate::analysis::screen::{Criterion, Round, Screened, kept, layer_scores, missed};
 use crate::error::Failure;
 use crate::report;
 use crate::runs::{Store, atomic};
@@ -59,6 +61,22 @@ pub(crate) fn rounds(
         rounds: Vec::new(),
     };
     let mut left = layers;
+    if how.screen == Screen::Score {
+        if how.dry_run {
+            context.output.say(&format!(
+                "the screen passes at most {} training texts through every layer of the LLM and trains nothing; \
+                 then this plan, for {} of its layers, the last one and the controls:",
+                scores::TEXTS,
+                how.keep.min(left.len()),
+            ));
+            whole.show_plan()?;
+            return Ok(None);
+        }
+        let round = scores::round(study, how, &left, last, context, stop)?;
+        left.clone_from(&round.kept);
+        context.output.say(&format!("kept by mean rank under scores: layers {}", listed(&left)));
+        screened.rounds.push(round);
+    }
     for rung in rungs {
         let member = format!("{}-{}", how.name, rung.name);
         let round = Study { layers: listed(&left), ..rung.study };
@@ -77,9 +95,10 @@ pub(crate) fn rounds(
         let outcome = job.train(|_| true)?;
         job.report(&outcome)?;
         let scores = layer_scores(&layer_study(job.plan(), job.store())?.study);
-        left = kept(&scores, rung.keep, last);
+        let criterion = Criterion::Validation;
+        left = kept(&scores, criterion, rung.keep, last);
         context.output.say(&format!("kept after `{member}`: layers {}", listed(&left)));
-        screened.rounds.push(Round { study: member, scores, kept: left.clone() });
+        screened.rounds.push(Round { study: member, criterion, scores, kept: left.clone() });
     }
     write(&how.engine.out.join(how.name), &screened, whole.plan())?;
     Ok(Some(listed(&left)))
