@@ -3,7 +3,7 @@
 //! frozen decoder layer of an LLM between a small model's encoder and its head; this library takes
 //! every layer out of an LLM, plugs each in turn, fine-tunes, evaluates and compares.
 //!
-//! Modules stand on floors and import downwards only: `error`, `seed`, `words`, `device` · `hub`, `nn` ·
+//! Modules stand on floors and import downwards only: `error`, `seed`, `words`, `device`, `usage` · `hub`, `nn` ·
 //! `models`, `data` · `train`, `represent` · `runs` · `sweep` · `analysis` · `verify` (of models and of
 //! analyses) · `report` · `cli`.
 //!
@@ -25,5 +25,6 @@ pub mod runs;
 pub mod seed;
 pub mod sweep;
 pub mod train;
+pub mod usage;
 pub mod verify;
 pub mod words;

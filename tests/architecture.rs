@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// stand on one floor and never import each other, nor do `hub` and `nn`; `error` lies under all.
 const FLOORS: [&[&str]; 11] = [
     &["error"],
-    &["seed", "words", "device"],
+    &["seed", "words", "device", "usage"],
     &["hub", "nn"],
     &["models", "data"],
     &["train", "represent"],

@@ -1,9 +1,31 @@
-//! The one product of matrices that every operation uses: the `gemm` crate over borrowed strided
-//! matrices, with the bounds checked before a pointer is taken.
+//! The one product of matrices that every operation uses: faer's kernels over borrowed strided
+//! matrices, with the bounds checked before a pointer is taken, and tiles of the result spread over
+//! threads. Of the `gemm` crate, faer and OpenBLAS, faer was the fastest in every shape that a step
+//! has, and needs no release build to be so (README, performance).
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use super::meter;
 
 /// Multiplications below which one thread computes a product: handing work over costs about what
 /// this many take (some 10 µs).
 const PARALLEL_FROM: usize = 1 << 20;
+
+/// Edge of a tile of C that one thread computes: what a tile packs of A and B is then 2 % of its work,
+/// and tiles of half the edge, 4 %.
+const LARGE_TILE: usize = 512;
+
+/// Tiles from which there are enough for the threads of a workstation; fewer are made smaller. A rule
+/// by sizes, since the threads may decide no number.
+const MANY: usize = 16;
+
+/// Tiles start at multiples of whole registers of the kernels, in both directions.
+const ALIGN: usize = 48;
 
 /// Sizes of `C[m, n] = A[m, k] · B[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +78,17 @@ pub(crate) fn gemm(
     c: (&mut [f32], Strides),
     accumulate: bool,
 ) {
-    let threads = if size.m.saturating_mul(size.n).saturating_mul(size.k) < PARALLEL_FROM {
-        gemm::Parallelism::None
-    } else {
-        gemm::Parallelism::Rayon(0)
-    };
-    multiply(size, a, b, c, accumulate, threads);
+    let Size { m, n, k } = size;
+    let work = Product::new(size, a, b, c, accumulate);
+    if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM {
+        return work.tile(0..m, 0..n);
+    }
+    let edge =
+        if m.div_ceil(LARGE_TILE) * n.div_ceil(LARGE_TILE) < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
+    let (rows, columns) = (tiles(m, edge), tiles(n, edge));
+    (0..rows.len() * columns.len()).into_par_iter().with_max_len(1).for_each(|at| {
+        work.tile(rows[at / columns.len()].clone(), columns[at % columns.len()].clone());
+    });
 }
 
 /// [`gemm`] on the calling thread, for callers that already run on all of them.
@@ -72,50 +99,83 @@ pub(crate) fn gemm_serial(
     c: (&mut [f32], Strides),
     accumulate: bool,
 ) {
-    multiply(size, a, b, c, accumulate, gemm::Parallelism::None);
+    Product::new(size, a, b, c, accumulate).tile(0..size.m, 0..size.n);
 }
 
-#[expect(unsafe_code, reason = "the gemm crate takes pointers")]
-fn multiply(
-    Size { m, n, k }: Size,
-    (a, a_strides): (&[f32], Strides),
-    (b, b_strides): (&[f32], Strides),
-    (c, c_strides): (&mut [f32], Strides),
+/// `len` places in even parts of at most about `edge`.
+fn tiles(len: usize, edge: usize) -> Vec<Range<usize>> {
+    let part = len.div_ceil(len.div_ceil(edge).max(1)).next_multiple_of(ALIGN).max(ALIGN);
+    (0..len).step_by(part).map(|start| start..len.min(start + part)).collect()
+}
+
+/// A product whose matrices fit into their slices.
+struct Product<'a> {
+    k: usize,
+    a: (&'a [f32], Strides),
+    b: (&'a [f32], Strides),
+    c: *mut f32,
+    c_strides: Strides,
     accumulate: bool,
-    threads: gemm::Parallelism,
-) {
-    assert!(a_strides.span(m, k) <= a.len(), "A is {m} x {k} in {} numbers", a.len());
-    assert!(b_strides.span(k, n) <= b.len(), "B is {k} x {n} in {} numbers", b.len());
-    assert!(c_strides.span(m, n) <= c.len(), "C is {m} x {n} in {} numbers", c.len());
-    let rows_apart = m <= 1 || c_strides.rows >= c_strides.span(1, n);
-    let columns_apart = n <= 1 || c_strides.columns >= c_strides.span(m, 1);
-    assert!(rows_apart || columns_apart, "elements of C overlap: {c_strides:?} for {m} x {n}");
-    // SAFETY: every element that the crate reads or writes stands at `i * rows + j * columns` with
-    // i and j below the sizes, which the spans above keep inside the slices, so that every stride
-    // that is stepped over fits isize; C is borrowed mutably, hence apart from A and B, and its elements
-    // do not overlap, so threads write apart. f32 is a supported type.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            c_strides.columns as isize,
-            c_strides.rows as isize,
-            accumulate,
-            a.as_ptr(),
-            a_strides.columns as isize,
-            a_strides.rows as isize,
-            b.as_ptr(),
-            b_strides.columns as isize,
-            b_strides.rows as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            threads,
-        );
+    /// C, for as long as tiles of it are written.
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+#[expect(unsafe_code, reason = "tiles of C are written from several threads")]
+// SAFETY: the pointer stands for a mutable borrow; see `Product::tile` for who writes where.
+unsafe impl Sync for Product<'_> {}
+
+impl<'a> Product<'a> {
+    fn new(
+        Size { m, n, k }: Size,
+        a: (&'a [f32], Strides),
+        b: (&'a [f32], Strides),
+        (c, c_strides): (&'a mut [f32], Strides),
+        accumulate: bool,
+    ) -> Self {
+        assert!(a.1.span(m, k) <= a.0.len(), "A is {m} x {k} in {} numbers", a.0.len());
+        assert!(b.1.span(k, n) <= b.0.len(), "B is {k} x {n} in {} numbers", b.0.len());
+        assert!(c_strides.span(m, n) <= c.len(), "C is {m} x {n} in {} numbers", c.len());
+        let rows_apart = m <= 1 || c_strides.rows >= c_strides.span(1, n);
+        let columns_apart = n <= 1 || c_strides.columns >= c_strides.span(m, 1);
+        assert!(rows_apart || columns_apart, "elements of C overlap: {c_strides:?} for {m} x {n}");
+        Self { k, a, b, c: c.as_mut_ptr(), c_strides, accumulate, borrowed: PhantomData }
+    }
+
+    /// The part of C at `rows` and `columns`, on the calling thread. Callers give every place of C to
+    /// one call at a time.
+    #[expect(unsafe_code, reason = "faer takes pointers where strides are arbitrary")]
+    fn tile(&self, rows: Range<usize>, columns: Range<usize>) {
+        if rows.is_empty() || columns.is_empty() {
+            return;
+        }
+        let (m, n, k) = (rows.len(), columns.len(), self.k);
+        let ((a, a_strides), (b, b_strides)) = (self.a, self.b);
+        let accumulate = if self.accumulate { Accum::Add } else { Accum::Replace };
+        let at = rows.start * self.c_strides.rows + columns.start * self.c_strides.columns;
+        let begun = meter::begin();
+        // SAFETY: every element that is read or written stands at `i * rows + j * columns` with i and j
+        // below the sizes, which the spans in `new` keep inside the slices (an empty k reads nothing),
+        // so that every stride that is stepped over fits isize; C is borrowed mutably, hence apart from
+        // A and B, its elements do not overlap, and tiles are apart, so threads write apart.
+        unsafe {
+            let from = |x: &[f32], strides: Strides, row: usize, column: usize| {
+                let start = row * strides.rows + column * strides.columns;
+                if k == 0 { x.as_ptr() } else { x.as_ptr().add(start) }
+            };
+            let view = |start: *const f32, strides: Strides, rows: usize, columns: usize| {
+                MatRef::from_raw_parts(start, rows, columns, strides.rows as isize, strides.columns as isize)
+            };
+            let (c_rows, c_columns) = (self.c_strides.rows as isize, self.c_strides.columns as isize);
+            matmul(
+                MatMut::from_raw_parts_mut(self.c.add(at), m, n, c_rows, c_columns),
+                accumulate,
+                view(from(a, a_strides, rows.start, 0), a_strides, m, k),
+                view(from(b, b_strides, 0, columns.start), b_strides, k, n),
+                1.0_f32,
+                Par::Seq,
+            );
+        }
+        meter::end(begun, m, n, k);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod embedding;
 pub(crate) mod gemm;
 pub mod heads;
 pub mod linear;
+pub mod meter;
 pub mod norm;
 pub(crate) mod parallel;
 pub mod pooling;

@@ -25,6 +25,7 @@ use crate::runs::{Checkpoints, Condition, Restored, Store, clock};
 use crate::train::source::Padding;
 use crate::train::trainer::{MemberResult, Outcome, Task, Trainer};
 use crate::train::{Config, Event, Flow, Gold, Objective, Source, State, TokenSet};
+use crate::usage;
 
 /// How a worker is run; nothing here decides a result.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +158,7 @@ pub fn work(
             seconds: begun.elapsed().as_secs_f64(),
             steps_per_second: watch_rate(&finished.state, &seconds_of_steps).map(|(steps, _)| steps),
             tokens_per_second: watch_rate(&finished.state, &seconds_of_steps).map(|(_, tokens)| tokens),
-            peak_memory_bytes: outcome::peak_memory(),
+            peak_memory_bytes: usage::peak_memory(),
             bytes_fetched: Some(layer_bytes),
         };
         let ending = |status| Ending {

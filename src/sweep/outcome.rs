@@ -272,11 +272,3 @@ pub(super) fn divergence(divergence: Divergence) -> String {
     };
     format!("diverged at step {}: {what}", divergence.step)
 }
-
-/// Most bytes of memory that this process held at once, where the system tells (Linux).
-pub(super) fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}

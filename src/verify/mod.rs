@@ -16,6 +16,7 @@ pub use compare::Case;
 
 use crate::error::{Category, Diagnose, Failure};
 use crate::models;
+use crate::nn::meter::Products;
 
 /// What a directory holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -228,6 +229,10 @@ pub struct StepTime {
     pub loss: f64,
     /// Wall time of forward, backward and update.
     pub elapsed: Duration,
+    /// Time of all threads, where the system tells.
+    pub cpu: Option<Duration>,
+    /// Products of matrices among it.
+    pub products: Products,
 }
 
 /// Recomputes one oracle directory.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -22,10 +22,12 @@ use crate::models::pooling::Pooling;
 use crate::models::probe::{Probe, ProbeSpec};
 use crate::models::weights::Checkpoint;
 use crate::nn::adam::{Moments, gradient_norms_of};
+use crate::nn::meter::{Products, products};
 use crate::nn::{Arena, Rows, Slot};
 use crate::seed::Seed;
 use crate::train::optimization::{Optimization, Rule};
 use crate::train::{Gold, Objective, Optimizer, Span};
+use crate::usage;
 
 /// Of the loss at every step.
 const LOSS: f64 = 1e-4;
@@ -168,7 +170,7 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
         let rows: Vec<usize> =
             (0..spec.batch).map(|j| (step as usize * spec.batch + j) % train.examples).collect();
         let (input, gold) = train.pick(&rows);
-        let begun = Instant::now();
+        let begun = Spent::now();
         optimization.gradient(
             &mut probe,
             &values,
@@ -176,7 +178,7 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
             Pass::Evaluate,
             |rows, logits, losses, dlogits| objective.loss(rows, logits, &gold, losses, dlogits),
         )?;
-        let gradient = begun.elapsed();
+        let gradient = begun.since();
         if step == 0 {
             cases.push(golden.case("logits0", probe.logits().cpu(), LOGITS)?);
             first_gradients(&golden, &probe, optimization.gradients(), &mut cases)?;
@@ -192,11 +194,17 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
         curves
             .add(&document.f64, step as usize, found)
             .ok_or_else(|| malformed(format!("has no number for step {step} in a curve")))?;
-        let begun = Instant::now();
+        let begun = Spent::now();
         optimization.apply(step + 1, spec.lr, &[true], &mut values, &mut moments);
         // the comparisons between the two are no part of a step
-        let elapsed = gradient + begun.elapsed();
-        observe(StepTime { step, loss: optimization.losses()[0], elapsed });
+        let update = begun.since();
+        observe(StepTime {
+            step,
+            loss: optimization.losses()[0],
+            elapsed: gradient.elapsed + update.elapsed,
+            cpu: gradient.cpu.zip(update.cpu).map(|(gradient, update)| gradient + update),
+            products: gradient.products + update.products,
+        });
     }
     curves.finish(&mut cases);
 
@@ -213,6 +221,25 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
     }
     cases.push(Case::of_tensors("eval_logits", &found, &expected, LOGITS));
     Ok((family, Outcome::Compared(cases)))
+}
+
+/// Clocks at one moment, or what passed on them.
+struct Spent {
+    at: Instant,
+    elapsed: Duration,
+    cpu: Option<Duration>,
+    products: Products,
+}
+
+impl Spent {
+    fn now() -> Self {
+        Self { at: Instant::now(), elapsed: Duration::ZERO, cpu: usage::cpu_time(), products: products() }
+    }
+
+    fn since(self) -> Self {
+        let cpu = usage::cpu_time().zip(self.cpu).map(|(now, before)| now - before);
+        Self { elapsed: self.at.elapsed(), cpu, products: products().since(self.products), ..self }
+    }
 }
 
 /// A model on this machine.

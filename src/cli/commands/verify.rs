@@ -5,8 +5,9 @@ use serde_json::json;
 use super::super::Context;
 use super::super::args::VerifyArgs;
 use super::super::error::Error;
-use super::super::signals;
+use super::super::{signals, text};
 use crate::error::Failure;
+use crate::usage;
 use crate::verify::{self, Outcome, Report, StepTime, Summary};
 
 /// Recomputes reference outputs and compares.
@@ -50,14 +51,28 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
 }
 
 fn times(steps: &[StepTime], context: &Context) -> Result<(), Failure> {
-    for StepTime { step, loss, elapsed } in steps {
+    for StepTime { step, loss, elapsed, cpu, products } in steps {
         let seconds = elapsed.as_secs_f64();
+        let cpu = cpu.map(|cpu| cpu.as_secs_f64());
+        let (gflop, in_products) = (products.operations as f64 / 1e9, products.time.as_secs_f64());
         if context.output.json {
-            let event = json!({"event": "step", "step": step, "loss": loss, "seconds": seconds});
+            let event = json!({
+                "event": "step", "step": step, "loss": loss, "seconds": seconds, "cpu_seconds": cpu,
+                "products_gflop": gflop, "products_seconds": in_products,
+            });
             context.output.event(&event)?;
         } else {
-            context.output.line(&format!("step {step}: loss {loss:.6}, {seconds:.3} s"))?;
+            let cpu = cpu.map(|cpu| format!(", {cpu:.2} CPU s")).unwrap_or_default();
+            context.output.line(&format!(
+                "step {step}: loss {loss:.6}, {seconds:.3} s{cpu}; {gflop:.0} GFLOP of products in \
+                 {in_products:.3} s, {:.0} GF/s",
+                gflop / in_products.max(1e-9)
+            ))?;
         }
+    }
+    let peak = usage::peak_memory().filter(|_| !steps.is_empty() && !context.output.json);
+    if let Some(peak) = peak {
+        context.output.line(&format!("peak memory {}", text::bytes(peak)))?;
     }
     Ok(())
 }
