@@ -63,3 +63,18 @@ fn every_similarity_matches_its_definition_in_numpy() {
     // and every value of features with labels, and of two domains
     assert!(report.unknown().is_empty(), "{:?}", report.unknown());
 }
+
+#[test]
+fn leaving_padding_out_changes_no_curve() {
+    for directory in verify::find(&oracle("pifi")).expect("the fixtures") {
+        let mut steps = 0;
+        let report = verify::run_observed(
+            &directory,
+            verify::Steps {
+                packed: true,
+                observe: &mut |step| steps += usize::from(step.products.operations > 0),
+            },
+        );
+        assert_eq!((report.failed(), steps > 0), (0, true), "{directory:?}");
+    }
+}

@@ -235,16 +235,25 @@ pub struct StepTime {
     pub products: Products,
 }
 
+/// How steps of fine-tuning are recomputed, and who is told of them.
+pub struct Steps<'a> {
+    /// Leave padding out, as training does, where no number depends on it: the same losses in the
+    /// time that training takes.
+    pub packed: bool,
+    /// Hears of every step.
+    pub observe: &'a mut dyn FnMut(StepTime),
+}
+
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
-    run_observed(directory, &mut |_| {})
+    run_observed(directory, Steps { packed: false, observe: &mut |_| {} })
 }
 
 /// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.
-pub fn run_observed(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Report {
+pub fn run_observed(directory: &Path, steps: Steps<'_>) -> Report {
     let has = |name: &str| directory.join(name).is_file();
     let (kind, result) = if has("curve.json") {
-        (Some(Kind::Pifi), pifi::run(directory, observe))
+        (Some(Kind::Pifi), pifi::run(directory, steps))
     } else if has("golden_tokens.json") {
         (Some(Kind::Tokens), tokens::run(directory))
     } else if is_similarity(directory) {

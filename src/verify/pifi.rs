@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::compare::{Case, Golden, checkpoint, json};
-use super::{Error, Outcome, Recomputed, StepTime, model};
+use super::{Error, Outcome, Recomputed, StepTime, Steps, model};
 use crate::device::Device;
 use crate::error::Failure;
 use crate::hub;
@@ -86,7 +86,7 @@ struct Document {
     f64: Curves,
 }
 
-pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomputed {
+pub(super) fn run(directory: &Path, steps: Steps<'_>) -> Recomputed {
     let path = directory.join("curve.json");
     let malformed = |what: String| Failure::from(Error::Malformed { path: path.clone(), what });
     let document: Document = serde_json::from_value(json(&path)?)
@@ -145,7 +145,8 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
     load_initial(&directory.join("init.safetensors"), &probe, &mut values)?;
 
     // 2. The texts
-    let train = Batch::read(directory, &golden, "train", &spec.train, spec)?;
+    let mut train = Batch::read(directory, &golden, "train", &spec.train, spec)?;
+    train.packed = steps.packed && spec.head != "span" && spec.pool != "mean_pad" && train.ends_in_padding();
     let eval = Batch::read(directory, &golden, "eval", &spec.eval, spec)?;
 
     // 3. The steps
@@ -198,7 +199,7 @@ pub(super) fn run(directory: &Path, observe: &mut dyn FnMut(StepTime)) -> Recomp
         optimization.apply(step + 1, spec.lr, &[true], &mut values, &mut moments);
         // the comparisons between the two are no part of a step
         let update = begun.since();
-        observe(StepTime {
+        (steps.observe)(StepTime {
             step,
             loss: optimization.losses()[0],
             elapsed: gradient.elapsed + update.elapsed,
@@ -287,6 +288,8 @@ struct Batch {
     gold: Gold,
     examples: usize,
     length: usize,
+    /// Whether padding is left out.
+    packed: bool,
 }
 
 impl Batch {
@@ -317,13 +320,24 @@ impl Batch {
         if gold.len() != examples || length != spec.max_len {
             return Err(malformed(format!("has {} rows for {examples} encoded texts", gold.len())).into());
         }
-        Ok(Self { ids, real: mask.iter().map(|&real| real != 0).collect(), gold, examples, length })
+        let real = mask.iter().map(|&real| real != 0).collect();
+        Ok(Self { ids, real, gold, examples, length, packed: false })
+    }
+
+    /// Whether every text is its tokens and then padding, if any.
+    fn ends_in_padding(&self) -> bool {
+        self.real.chunks(self.length.max(1)).all(|real| real[0] && real.is_sorted_by(|a, b| a >= b))
     }
 
     fn pick(&self, examples: &[usize]) -> (Input, Gold) {
-        let of = |example: usize| example * self.length..(example + 1) * self.length;
-        let mut rows = Rows::packed(&vec![self.length; examples.len()]);
-        rows.real = Some(examples.iter().flat_map(|&n| self.real[of(n)].to_vec()).collect());
+        let whole = |example: usize| example * self.length..(example + 1) * self.length;
+        let tokens = |example: usize| self.real[whole(example)].iter().filter(|&&real| real).count();
+        let length = |example: usize| if self.packed { tokens(example) } else { self.length };
+        let of = |example: usize| example * self.length..example * self.length + length(example);
+        let mut rows = Rows::packed(&examples.iter().map(|&n| length(n)).collect::<Vec<_>>());
+        if !self.packed {
+            rows.real = Some(examples.iter().flat_map(|&n| self.real[of(n)].to_vec()).collect());
+        }
         let ids: Vec<u32> = examples.iter().flat_map(|&n| self.ids[of(n)].to_vec()).collect();
         let type_ids = vec![0; ids.len()];
         (Input::Tokens(Tokens { ids, type_ids, rows }), self.gold.pick(examples))

@@ -18,6 +18,9 @@ pub(crate) struct VerifyArgs {
     /// Print the time and the loss of every recomputed training step [default: off]
     #[arg(long)]
     pub(crate) times: bool,
+    /// Recompute training steps without their padding, as training does [default: off]
+    #[arg(long, requires = "times")]
+    pub(crate) packed: bool,
 }
 
 #[derive(Args, Clone, Debug)]

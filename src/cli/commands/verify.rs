@@ -25,7 +25,10 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     for directory in &directories {
         stop.check()?;
         let mut steps = Vec::new();
-        let report = verify::run_observed(directory, &mut |step| steps.push(step));
+        let report = verify::run_observed(
+            directory,
+            verify::Steps { packed: args.packed, observe: &mut |step| steps.push(step) },
+        );
         if args.times {
             times(&steps, context)?;
         }
@@ -70,10 +73,11 @@ fn times(steps: &[StepTime], context: &Context) -> Result<(), Failure> {
             ))?;
         }
     }
-    let peak = usage::peak_memory().filter(|_| !steps.is_empty() && !context.output.json);
-    if let Some(peak) = peak {
-        context.output.line(&format!("peak memory {}", text::bytes(peak)))?;
+    let Some(peak) = usage::peak_memory().filter(|_| !steps.is_empty()) else { return Ok(()) };
+    if context.output.json {
+        return context.output.event(&json!({"event": "memory", "peak_memory_bytes": peak}));
     }
+    context.output.line(&format!("peak memory {}", text::bytes(peak)))?;
     Ok(())
 }
 
