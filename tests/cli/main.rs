@@ -9,6 +9,7 @@ mod hub;
 #[path = "../common/hub_server.rs"]
 mod hub_server;
 mod models;
+mod representing;
 mod room;
 mod stopping;
 mod table;
