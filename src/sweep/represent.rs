@@ -1,10 +1,10 @@
 //! Hidden states of a task's texts, from names to a stored representation: an LLM or a small model
 //! layer by layer, picked up where it was left.
 
-use super::{Error, canonical};
 use super::inputs::Opened;
 use super::plan::NUMERICS_VERSION;
 use super::prepare::read_task;
+use super::{Error, canonical};
 use crate::data::encode::EncodedSplit;
 use crate::data::{Limits, Split};
 use crate::error::{Category, Context, Failure};

@@ -64,13 +64,7 @@ pub fn compute_run(
     let mut sites = Vec::with_capacity(first.len());
     for (name, width, _) in &first {
         let (file, sha256) = (String::new(), String::new());
-        sites.push(Site {
-            name: (*name).into(),
-            layer: layer(plan, id, name)?,
-            width: *width,
-            file,
-            sha256,
-        });
+        sites.push(Site { name: (*name).into(), layer: layer(plan, id, name)?, width: *width, file, sha256 });
     }
     let mut files = work.together(source.len(), sites)?;
     let mut done = 0;

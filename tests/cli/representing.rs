@@ -212,7 +212,7 @@ const ROWS: &[Row] = &[
     typed("two sources", "represent --slm ./slm --llm demo", 2, &["cannot be used with"]),
     typed("no source", "represent --task r=reviews", 2, &["--llm", "--run"]),
     typed("an unknown run", "represent --run 3fa8", 2, &["no run `3fa8`", "runs list"]),
-    typed("before of a model", "represent --slm ./slm --before", 2, &["--run"]),
+    typed("before of a model", "represent --slm ./slm --before", 2, &["cannot be used with", "--before"]),
     typed(
         "a layer that there is not",
         "represent --slm ./slm --task r=reviews --layers 7",

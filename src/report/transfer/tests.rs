@@ -15,7 +15,7 @@ fn context() -> ReportContext {
 fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     let answer = synthetic::study().answer().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let files = write_transfer(folder.path(), &answer, &context()).unwrap();
+    let files = write_transfer(folder.path(), &answer, &context(), &Distances::default()).unwrap();
     assert_eq!(files.len(), 8);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let sentence = transfer_sentence(&answer, false);
@@ -76,7 +76,7 @@ fn names_of_domains_cannot_break_any_page() {
     study.domains[2].name = "a_b & <script>|$".into();
     let answer = study.answer().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write_transfer(folder.path(), &answer, &context()).unwrap();
+    write_transfer(folder.path(), &answer, &context(), &Distances::default()).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     // the page has a script of its own, so the name is looked for with what stands around it
     assert!(read("transfer.html").contains("a_b &amp; &lt;script&gt;|$"));

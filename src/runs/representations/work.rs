@@ -213,8 +213,7 @@ impl Together {
     /// A site that there is not, more rows than announced, and refusals of the file system.
     pub fn push(&mut self, at: usize, rows: &[f32]) -> Result<(), Error> {
         let (representation, count) = (self.work.progress.key.clone(), self.files.len());
-        let (_, file) =
-            self.files.get_mut(at).ok_or(Error::Site { representation, site: at, count })?;
+        let (_, file) = self.files.get_mut(at).ok_or(Error::Site { representation, site: at, count })?;
         file.push(rows)
     }
 

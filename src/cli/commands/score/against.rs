@@ -1,5 +1,6 @@
 //! Scores held against a study, and the layers that they would keep.
 
+use super::super::super::attachments::RESAMPLES;
 use super::super::super::error::Error;
 use super::tables::Row;
 use crate::analysis::agreement::{self, Agreement, Measured, Question, Truth};
@@ -11,9 +12,6 @@ use crate::runs::columns::Columns;
 use crate::runs::representations::Manifest;
 use crate::seed::Seed;
 use crate::train::metrics::Direction;
-
-/// Resamples of the intervals of an agreement.
-const RESAMPLES: usize = 2_000;
 
 /// How far each score agrees with a study.
 pub(super) struct Agreements {

@@ -2,7 +2,7 @@
 //! with a study, and the layers that they would keep.
 
 mod against;
-mod tables;
+pub(in crate::cli) mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde_json::json;
 use self::tables::Row;
 use super::super::Context;
 use super::super::args::ScoreArgs;
+use super::super::attachments;
 use super::super::error::Error;
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
@@ -141,6 +142,7 @@ impl Job<'_> {
         let folder = self.args.out.join("scores").join(name);
         let long = tables::long(&rows, &self.train, self.evaluated.as_ref());
         let mut files = long.write(&folder)?;
+        files.push(attachments::write_scores(&folder, &self.train, &rows, self.args.seed)?);
         let agreement = against.map(|answer| against::agreements(&rows, answer, Seed(self.args.seed)));
         if let Some(agreement) = &agreement {
             files.extend(agreement.long().write(&folder)?);

@@ -7,10 +7,10 @@ use crate::runs::columns::Columns;
 use crate::runs::representations::Manifest;
 
 /// The scores of one site.
-pub(super) struct Row {
-    pub(super) site: String,
-    pub(super) layer: Option<usize>,
-    pub(super) scores: Vec<Score>,
+pub(in crate::cli) struct Row {
+    pub(in crate::cli) site: String,
+    pub(in crate::cli) layer: Option<usize>,
+    pub(in crate::cli) scores: Vec<Score>,
 }
 
 /// Says once why scores have no value.
