@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::commands::score::tables::Row;
 use super::error::Error;
+use super::screen;
 use crate::analysis::agreement::{self, Question, Truth};
 use crate::analysis::layers::LayerAnswer;
+use crate::analysis::screen::Screened;
 use crate::error::Failure;
 use crate::report::similarity::{self, Comparison};
 use crate::report::{Attached, Origin, Scored, Scores};
@@ -142,6 +144,17 @@ pub(super) fn of(
         found.scores.push(scores(place, stored, answer));
     }
     Ok(found)
+}
+
+/// Layers that a screen before this plan looked at and the plan does not train; none where there was
+/// no screen. A damaged file is told of by the report's notes.
+pub(super) fn pruned(folder: &Path, plan: &Plan) -> Vec<usize> {
+    let read = std::fs::read(folder.join(screen::FILE)).ok();
+    let screened = read.and_then(|text| serde_json::from_slice::<Screened>(&text).ok());
+    let screened = screened.filter(|screened| screened.schema_version == Screened::SCHEMA_VERSION);
+    let layers = screened.map(|screened| screened.layers).unwrap_or_default();
+    let possible = |layer: &usize| *layer < plan.inputs.llm.layers && !plan.inputs.layers.contains(layer);
+    layers.into_iter().filter(possible).collect()
 }
 
 /// The models of a study.

@@ -336,6 +336,7 @@ pub(crate) fn write_report(
     let mut about = report::context(plan, store, &collected, command)?;
     about.notes.extend(screen::notes(folder, plan, store)?);
     let answer = collected.study.answer()?;
+    about.pruned = attachments::pruned(folder, plan);
     about.attached = attachments::of(plan, &answer, folder, store)?;
     let files = report::write(folder, &answer, &about)?;
     let sentence = report::first_sentence(&answer, about.synthetic);

@@ -32,6 +32,7 @@ pub fn context(
         failures: failures(plan, store, collected)?,
         synthetic,
         notes: notes(plan, &collected.records),
+        pruned: Vec::new(),
         attached: super::Attached::default(),
         prices: super::prices::of(&collected.records),
     })

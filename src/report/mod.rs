@@ -51,6 +51,8 @@ pub struct ReportContext {
     pub synthetic: bool,
     /// Anything else the reader should know.
     pub notes: Vec<String>,
+    /// Layers that a screen pruned, which were not trained in full.
+    pub pruned: Vec<usize>,
     /// Analyses of the study's models that stand beside it.
     pub attached: Attached,
     /// What every condition costs.
@@ -99,7 +101,7 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
     std::fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
     let mut written = Vec::new();
     let mut figures = sections::Figures::default();
-    for (name, canvas) in sections::canvases(answer) {
+    for (name, canvas) in sections::canvases(answer, &context.pruned) {
         let svg = plots::render::svg(&canvas)?;
         written.push(put(dir, &format!("{name}.svg"), |path| write_text(path, &svg))?);
         written.push(put(dir, &format!("{name}.png"), |path| plots::render::png(&canvas, path))?);

@@ -353,8 +353,8 @@ fn difference(contrast: &Result<Contrast, Undefined>) -> String {
 }
 
 /// Draws the figures of an answer.
-pub(super) fn canvases(answer: &LayerAnswer) -> Vec<(&'static str, plots::canvas::Canvas)> {
-    let mut canvases = vec![("layers", plots::layers::figure(answer))];
+pub(super) fn canvases(answer: &LayerAnswer, pruned: &[usize]) -> Vec<(&'static str, plots::canvas::Canvas)> {
+    let mut canvases = vec![("layers", plots::layers::figure(answer, pruned))];
     canvases.extend(plots::transfer::figure(answer).map(|canvas| ("transfer", canvas)));
     canvases.extend(plots::best::figure(answer).map(|canvas| ("best", canvas)));
     canvases

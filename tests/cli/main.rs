@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod beside;
 mod configurations;
 mod data;
 mod hub;

@@ -40,6 +40,7 @@ pub fn transfer_context(
         cost: cost(plans.iter().map(|plan| plan.cells.len()).sum(), &collected.records),
         failures,
         synthetic: tasks().all(|task| task.definition.pointer("/source/embedded").is_some()),
+        pruned: Vec::new(),
         attached: super::super::Attached::default(),
         prices: Vec::new(),
         notes: plans.first().and_then(screened).into_iter().collect(),
