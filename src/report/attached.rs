@@ -104,9 +104,6 @@ pub(super) fn scores(attached: &Attached, figures: &[(String, String)]) -> Vec<B
         }
         blocks.push(Block::Table(table(scores)));
     }
-    if !attached.left_out.is_empty() {
-        blocks.push(Block::List(attached.left_out.clone()));
-    }
     blocks
 }
 
@@ -211,4 +208,101 @@ pub(super) fn similarities(attached: &Attached) -> Result<Vec<Block>, Error> {
             .push(Block::Paragraph(format!("Not in this page, to keep it small: {}.", elsewhere.join(", "))));
     }
     Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plots::canvas::Shape;
+    use super::*;
+    use crate::analysis::agreement::{Question, agreement, truth};
+    use crate::analysis::layers::synthetic::{Made, hump};
+    use crate::analysis::similarity::{Direction, Measure, Value};
+    use crate::report::similarity::{Grid, Site, Source};
+    use crate::report::{ReportContext, write};
+    use crate::seed::Seed;
+
+    fn answer(layers: usize) -> LayerAnswer {
+        Made { examples: 100, ..Made::new(hump(layers, 0.2)) }.study().answer().unwrap()
+    }
+
+    fn scores(answer: &LayerAnswer, names: &[&str]) -> Scores {
+        let truth = truth(answer);
+        let question = Question { last: answer.last(), noise: None, resamples: 50, seed: Seed(0) };
+        let methods = names.iter().enumerate().map(|(at, name)| {
+            let values: Vec<(usize, f64)> =
+                (0..answer.layers).map(|layer| (layer, ((layer * (at + 7)) % 11) as f64 - 600.0)).collect();
+            let agreement = agreement(&values, &truth.layers, question);
+            Scored { name: (*name).to_owned(), higher_is_better: at != 1, values, agreement }
+        });
+        Scores {
+            place: "../scores/a".into(),
+            origin: Origin { model: "a <b> & |c|".into(), n: 100, ..Origin::default() },
+            truth: "gain",
+            methods: methods.collect(),
+        }
+    }
+
+    fn comparison(places: usize, grids: usize) -> Comparison {
+        let sites = |width: usize| {
+            (0..places).map(|at| Site { name: format!("layer {at}"), depth: None, width }).collect()
+        };
+        let source =
+            |width: usize| Source { name: "m".into(), origin: Origin::default(), sites: sites(width) };
+        let value = |at: usize| Ok(Value::new(at as f64 / 1e4, None, 9, [4, 4], Direction::HigherIsCloser));
+        let grid = || Grid {
+            measure: Measure::named("cka").unwrap(),
+            settings: String::new(),
+            values: (0..places * places).map(value).collect(),
+        };
+        Comparison {
+            first: source(4),
+            second: source(4),
+            examples: String::new(),
+            grids: (0..grids).map(|_| grid()).collect(),
+        }
+    }
+
+    #[test]
+    fn charts_of_any_number_of_scores_and_layers_stay_on_the_paper() {
+        for (layers, names) in
+            [(2, &["logme"][..]), (32, &["logme", "dist", "a_very_long_name_of_a_score", "d"])]
+        {
+            let answer = answer(layers);
+            let attached = Attached { scores: vec![scores(&answer, names)], ..Attached::default() };
+            let drawn = canvases(&answer, &attached);
+            assert_eq!(drawn.len(), 1);
+            for shape in &drawn[0].1.shapes {
+                if let Shape::Text(label) = shape {
+                    let (left, top, right, bottom) = label.bounds();
+                    let (width, height) = (drawn[0].1.width, drawn[0].1.height);
+                    let on_paper = left >= 0.0 && top >= 0.0 && right <= width && bottom <= height;
+                    assert!(on_paper, "{label:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_attached_stands_in_the_page_escaped_and_keeps_it_small() {
+        let answer = answer(12);
+        let folder = tempfile::tempdir().unwrap();
+        let attached = Attached {
+            comparisons: vec![("../similarity/a".into(), comparison(33, 12))],
+            scores: vec![scores(&answer, &["logme", "<script>"])],
+            left_out: vec!["<script>alert(2)</script>".into()],
+        };
+        let context = ReportContext { attached, ..ReportContext::default() };
+        let files = write(folder.path(), &answer, &context).unwrap();
+        let page = std::fs::read_to_string(files.last().unwrap()).unwrap();
+        assert!(page.len() < 2_000_000, "{}", page.len());
+        for part in ["a &lt;b&gt; &amp; |c|", "../similarity/a/cka.svg", "Not in this page", "&lt;script&gt;"]
+        {
+            assert!(page.contains(part), "{part}");
+        }
+        assert!(!page.contains("<script>alert") && !page.contains("<th scope=\"row\"><script>"));
+        assert!(page.matches("Heat map: linear CKA").count() <= MOST_MAPS);
+        for name in ["scores.svg", "scores.png"] {
+            assert!(folder.path().join(name).is_file(), "{name}");
+        }
+    }
 }

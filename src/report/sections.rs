@@ -63,8 +63,9 @@ pub(super) fn document(
     sections.push(section("Failures", failures(answer, context)));
     sections.push(section("Warnings", warnings(answer)));
     sections.push(section("What was chosen on what", protocol(answer)));
-    if !context.notes.is_empty() {
-        sections.push(section("Notes", vec![Block::List(context.notes.clone())]));
+    let notes: Vec<String> = context.notes.iter().chain(&context.attached.left_out).cloned().collect();
+    if !notes.is_empty() {
+        sections.push(section("Notes", vec![Block::List(notes)]));
     }
     sections.push(section("Manifest", manifest(context)));
     let title =

@@ -78,12 +78,12 @@ fn panel(canvas: &mut Canvas, (left, top, width): (f64, f64, f64), scored: &Scor
     canvas.text(Label::new(name, left, top + 9.0, 12.0, INK).bold());
     let agreement = match &scored.agreement.weighted_tau {
         Ok(tau) => format!(
-            "weighted τ {} [{}, {}]",
+            "weighted tau {} [{}, {}]",
             text::decimal(tau.value, 2),
             text::decimal(tau.low, 2),
             text::decimal(tau.high, 2)
         ),
-        Err(reason) => format!("weighted τ n/a: {reason}"),
+        Err(reason) => format!("weighted tau n/a: {reason}"),
     };
     canvas.text(Label::new(fit(&agreement, width, TICK, false), left, top + 25.0, TICK, MUTED));
     let (x, y) = (
@@ -97,7 +97,7 @@ fn panel(canvas: &mut Canvas, (left, top, width): (f64, f64, f64), scored: &Scor
         let label = Label::new(text::decimal(place, decimals), from - 6.0, at, TICK, MUTED);
         canvas.text(label.align(Align::End));
     }
-    let (places, decimals) = ticks(x.data(), 3);
+    let (places, decimals) = ticks(x.data(), 4);
     for place in places {
         let at = x.at(place);
         canvas.segment((at, above), (at, below), 1.0, GRID);
