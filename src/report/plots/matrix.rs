@@ -98,9 +98,30 @@ fn draw(
         for tested in 0..answer.domains.len() {
             let from = (left + names + field * tested as f64 + 1.0, y + 1.0);
             let to = (from.0 + field - 2.0, y + ROW - 1.0);
-            one(canvas, row, row.field(trained, tested), from, to, reach);
+            let field = row.field(trained, tested);
+            one(canvas, row, field, from, to, reach);
+            if let Some(field) = field {
+                canvas.spot(from, to, facts(answer, row, field));
+            }
         }
     }
+}
+
+/// What is known of a field, one fact a line.
+fn facts(answer: &TransferAnswer, row: &ConditionTransfer, field: &Field) -> String {
+    let mut lines = vec![
+        text::condition(&row.condition),
+        format!("trained on {}, tested on {}", answer.domain(field.trained), answer.domain(field.tested)),
+    ];
+    lines.push(match &field.accuracy {
+        Ok(accuracy) => format!("{} {} %", answer.metric, text::percent(*accuracy)),
+        Err(reason) => format!("n/a: {reason}"),
+    });
+    if let Ok(gain) = &field.over_base {
+        lines.push(format!("over no plug: {} points", text::points_with_interval(&gain.estimate)));
+    }
+    lines.push(text::plural(field.examples, "test example"));
+    lines.join("\n")
 }
 
 /// A name that is too wide for one line is broken behind its last `_`, `-`, `/` or space, where both

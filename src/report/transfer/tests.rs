@@ -34,6 +34,8 @@ fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     assert!(table.lines().all(|line| line.matches(',').count() == 28), "{table}");
     assert!(read("transfer.tex").contains("(+8.0$^*$)"));
     assert!(read("transfer.html").contains("<svg role=\"img\""));
+    // a field tells its values at the pointer
+    assert!(read("transfer.html").contains("trained on films, tested on "));
     assert!(
         std::fs::read_dir(folder.path())
             .unwrap()
