@@ -1,5 +1,5 @@
-//! What a condition costs against what it brings: means over its finished runs, and which conditions
-//! nothing else beats on every side at once.
+//! What a condition costs against what it brings: the median over its finished runs, as one of them may
+//! do work for all, and which conditions nothing else beats on every side at once.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Spent {
     /// Its runs.
     pub runs: usize,
-    /// Mean wall time of a run.
+    /// Median wall time of a run.
     pub seconds: f64,
     /// The shortest and the longest run.
     pub range: (f64, f64),
@@ -23,12 +23,15 @@ pub fn spent<K: Ord + Clone>(runs: impl IntoIterator<Item = (K, f64, Option<u64>
         by.entry(condition).or_default().push((seconds, bytes));
     }
     let each = by.into_iter().map(|(condition, runs)| {
-        let seconds = || runs.iter().map(|(seconds, _)| *seconds);
+        let mut seconds: Vec<f64> = runs.iter().map(|(seconds, _)| *seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        // of an even number the two in the middle
+        let middle = [seconds[(seconds.len() - 1) / 2], seconds[seconds.len() / 2]];
         let bytes = runs.iter().filter_map(|(_, bytes)| *bytes).reduce(u64::saturating_add);
         let spent = Spent {
             runs: runs.len(),
-            seconds: seconds().sum::<f64>() / runs.len() as f64,
-            range: (seconds().fold(f64::INFINITY, f64::min), seconds().fold(0.0, f64::max)),
+            seconds: f64::midpoint(middle[0], middle[1]),
+            range: (seconds[0], seconds[seconds.len() - 1]),
             bytes,
         };
         (condition, spent)
@@ -52,8 +55,16 @@ mod tests {
 
     #[test]
     fn runs_of_a_condition_are_summed_up() {
-        let spent = spent([("a", 2.0, Some(5)), ("b", 1.0, None), ("a", 4.0, None)]);
+        let spent = spent([
+            ("a", 2.0, Some(5)),
+            ("b", 1.0, None),
+            ("a", 4.0, None),
+            ("c", 9.0, None),
+            ("c", 1.0, None),
+            ("c", 2.0, None),
+        ]);
         let a = Spent { runs: 2, seconds: 3.0, range: (2.0, 4.0), bytes: Some(5) };
+        assert_eq!((spent["c"].seconds, spent["c"].range), (2.0, (1.0, 9.0)));
         assert_eq!(spent["a"], a);
         assert_eq!(spent["b"], Spent { runs: 1, seconds: 1.0, range: (1.0, 1.0), bytes: None });
     }

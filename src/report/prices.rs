@@ -68,14 +68,15 @@ pub(super) fn blocks(answer: &LayerAnswer, prices: &[Price]) -> Vec<Block> {
     let mut header: Vec<String> =
         ["Condition".to_owned(), format!("Validation {} (%)", answer.metric), "Over no plug".to_owned()]
             .into();
-    header.extend(["Seconds a cell (least to most)", "Cells"].map(str::to_owned));
+    header.extend(["Seconds a cell, median (least to most)", "Cells"].map(str::to_owned));
     header.extend(fetched.then(|| "Fetched (MiB)".to_owned()));
     header.push("Unbeaten".to_owned());
     vec![Block::Table(Table {
         caption: format!(
             "What each condition brings against what it costs. Unbeaten (the Pareto front): no other condition has a \
-             mean metric and {what} that are as good and one of them better. By means: differences within the \
-             intervals, and seconds of a busy machine, mean little."
+             mean metric and {what} that are as good and one of them better; differences within the intervals, and \
+             seconds of a busy machine, mean little. In a screen one cell computes the features for all: it is the \
+             longest."
         ),
         header,
         rows: rows.collect(),
