@@ -31,7 +31,7 @@ pub enum NoAgreement {
     #[error("the trained results of all layers are the same")]
     ConstantTruth,
     /// Best and last layer cannot be told apart, so a part of their distance has no meaning.
-    #[error("the best layer is {gain} ahead of the last one, within the noise of {noise}")]
+    #[error("the best layer is {gain:.4} ahead of the last one, within the noise of {noise:.4}")]
     WithinNoise {
         /// Best minus last.
         gain: f64,

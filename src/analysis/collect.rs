@@ -95,7 +95,7 @@ pub fn layer_study(plan: &Plan, store: &Store) -> Result<Collected, Failure> {
     Ok(Collected { study, records, unreadable })
 }
 
-pub(super) fn condition(condition: runs::Condition) -> Condition {
+pub(crate) fn condition(condition: runs::Condition) -> Condition {
     match condition {
         runs::Condition::Layer(layer) => Condition::Layer(layer),
         runs::Condition::Control(control) => Condition::Control(control.name().to_owned()),

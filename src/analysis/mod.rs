@@ -7,6 +7,7 @@ pub mod collect_transfer;
 pub mod compare;
 pub mod features;
 pub mod layers;
+pub mod price;
 pub mod probing;
 pub mod scores;
 pub mod screen;

@@ -3,7 +3,9 @@
 
 mod args;
 mod ask;
+mod attachments;
 mod commands;
+mod distances;
 mod environment;
 mod error;
 mod machine;

@@ -10,7 +10,7 @@ use super::args::EngineArgs;
 use super::error::Error;
 use super::progress::{Transfers, Watcher};
 use super::signals::Stop;
-use super::{Context, ask, environment, machine, plan, screen, signals, text};
+use super::{Context, ask, attachments, environment, machine, plan, screen, signals, text};
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
 use crate::error::{Category, Failure};
@@ -336,6 +336,8 @@ pub(crate) fn write_report(
     let mut about = report::context(plan, store, &collected, command)?;
     about.notes.extend(screen::notes(folder, plan, store)?);
     let answer = collected.study.answer()?;
+    about.pruned = attachments::pruned(folder, plan);
+    about.attached = attachments::of(plan, &answer, folder, store)?;
     let files = report::write(folder, &answer, &about)?;
     let sentence = report::first_sentence(&answer, about.synthetic);
     let output = &context.output;

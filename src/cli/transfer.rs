@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::args::EngineArgs;
+use super::distances::distances;
 use super::error::Error;
 use super::run::Job;
 use super::signals::Stop;
@@ -104,15 +105,18 @@ pub(crate) fn studies(base: &Study, train_on: &[String], eval: &[String]) -> Res
 /// Runs that cannot be read or compared, files that cannot be written.
 pub(crate) fn write_report(
     plans: &[Plan],
-    store: &Store,
+    out: &Path,
     folder: &Path,
     command: &str,
     context: &Context,
 ) -> Result<(TransferAnswer, bool), Failure> {
+    let store = &Store::at(out);
     let collected = transfer_study(plans, store)?;
     let about = report::transfer_context(plans, store, &collected, command)?;
     let answer = collected.study.answer()?;
-    let files = report::write_transfer(folder, &answer, &about)?;
+    let domains: Vec<String> = answer.domains.iter().map(|domain| domain.name.clone()).collect();
+    let distances = distances(plans, &domains, out, context)?;
+    let files = report::write_transfer(folder, &answer, &about, &distances)?;
     let sentence = report::transfer_sentence(&answer, about.synthetic);
     let output = &context.output;
     if output.json {
@@ -187,8 +191,7 @@ pub(crate) fn run_together(
     }
     let plans: Vec<Plan> = jobs.iter().map(|(job, _)| job.plan().clone()).collect();
     let cells = plans.iter().map(|plan| plan.cells.len()).sum();
-    let store = Store::at(&group.engine.out);
-    match write_report(&plans, &store, &folder, &context.command_line(), context) {
+    match write_report(&plans, &group.engine.out, &folder, &context.command_line(), context) {
         Ok((answer, synthetic)) => Ok(Some(Ran { answer, synthetic, failed, cells })),
         // where cells failed, that is the reason why there is nothing to report
         Err(_) if failed > 0 => Err(Error::CellsFailed { failed, cells }.into()),

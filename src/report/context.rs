@@ -8,7 +8,7 @@ use crate::analysis::collect::Collected;
 use crate::error::Failure;
 use crate::runs::record::Status;
 use crate::runs::{Condition, RunRecord, Store};
-use crate::sweep::{ModelAt, Plan};
+use crate::sweep::{ModelAt, Plan, TrainMode};
 
 /// Gathers it from a plan and its runs.
 ///
@@ -32,6 +32,9 @@ pub fn context(
         failures: failures(plan, store, collected)?,
         synthetic,
         notes: notes(plan, &collected.records),
+        pruned: Vec::new(),
+        attached: super::Attached::default(),
+        prices: super::prices::of(&collected.records),
     })
 }
 
@@ -146,9 +149,18 @@ pub(super) fn failed_cells(plan: &Plan, store: &Store) -> Result<Vec<(String, St
     Ok(rows)
 }
 
+/// What trains in a screen, and what it does not show.
+pub(super) fn screened(plan: &Plan) -> Option<String> {
+    (plan.study.train == TrainMode::Plug).then(|| {
+        "These runs are a screen (`--train plug`): the small model was frozen, only mappers and head were trained. \
+         Full training may order layers differently."
+            .to_owned()
+    })
+}
+
 /// What the runs remark, once each, and which texts training and evaluation share.
 fn notes(plan: &Plan, records: &[RunRecord]) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = screened(plan).into_iter().collect();
     let mut seen = BTreeSet::new();
     let results = || records.iter().filter_map(|record| record.result.as_ref());
     for note in results().flat_map(|result| &result.notes) {

@@ -38,7 +38,7 @@ pub(super) struct Row {
 #[derive(Clone, Debug)]
 pub(super) struct Figure {
     /// Name of its files without the ending.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) svg: String,
     /// What it shows, for those who do not see it.
     pub(super) alternative: String,

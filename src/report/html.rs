@@ -227,7 +227,7 @@ fn write_figure(figure: &Figure, out: &mut String) -> fmt::Result {
     writeln!(
         out,
         "<figure>\n<div class=\"scroll\" role=\"region\" aria-label=\"Chart: {}\" tabindex=\"0\">\n{}\n</div>",
-        figure.name,
+        escape(&figure.name),
         svg.trim_end()
     )?;
     writeln!(
@@ -235,7 +235,7 @@ fn write_figure(figure: &Figure, out: &mut String) -> fmt::Result {
         "<figcaption>{} <span class=\"files\">Also as {name}.svg and {name}.png.</span></figcaption>\n\
          </figure>",
         escape(&figure.caption),
-        name = figure.name
+        name = escape(&figure.name)
     )
 }
 

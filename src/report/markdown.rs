@@ -38,7 +38,7 @@ fn write_block(block: &Block, out: &mut String) -> fmt::Result {
         }
         Block::Table(table) => write_table(table, out)?,
         Block::Figure(figure) => {
-            let (alternative, name) = (escape(&figure.alternative), figure.name);
+            let (alternative, name) = (escape(&figure.alternative), &figure.name);
             writeln!(out, "![{alternative}]({name}.png)\n\n{}", escape(&figure.caption))?;
         }
     }

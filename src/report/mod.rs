@@ -3,6 +3,7 @@
 //! answer.
 
 mod answer;
+mod attached;
 mod context;
 mod csv;
 mod data;
@@ -12,6 +13,7 @@ mod html;
 mod latex;
 mod markdown;
 mod plots;
+mod prices;
 mod screen;
 mod sections;
 pub mod similarity;
@@ -21,10 +23,12 @@ mod tests;
 mod text;
 mod transfer;
 
+pub use attached::{Attached, Origin, Scored, Scores};
 pub use context::context;
+pub use prices::Price;
 pub use screen::screen_notes;
 pub use summary::{Line, write_summary};
-pub use transfer::{transfer_context, transfer_sentence, write_transfer};
+pub use transfer::{Distances, ModelDistances, transfer_context, transfer_sentence, write_transfer};
 
 use crate::analysis::layers::LayerAnswer;
 use crate::error::Diagnose;
@@ -47,6 +51,12 @@ pub struct ReportContext {
     pub synthetic: bool,
     /// Anything else the reader should know.
     pub notes: Vec<String>,
+    /// Layers that a screen pruned, which were not trained in full.
+    pub pruned: Vec<usize>,
+    /// Analyses of the study's models that stand beside it.
+    pub attached: Attached,
+    /// What every condition costs.
+    pub prices: Vec<Price>,
 }
 
 /// Why a report could not be written.
@@ -81,16 +91,17 @@ impl Diagnose for Error {
 
 /// Writes `layers.svg`, `layers.png`, `layers.csv`, `report.json`, `report.md`, `report.tex` and
 /// `report.html`; `best.csv`, `.svg` and `.png` where there are layers to choose between;
-/// `transfer.csv`, `.svg` and `.png` where other domains were evaluated. Each file is written beside its name and renamed when whole. Returns
-/// the files in the order written, the HTML page last.
+/// `transfer.csv`, `.svg` and `.png` where other domains were evaluated; `scores.svg` and `.png` where
+/// scores of the LLM's layers are attached. Each file is written beside its name and renamed when
+/// whole. Returns the files in the order written, the HTML page last.
 ///
 /// # Errors
 /// [`Error`] if a figure cannot be drawn or a file cannot be written.
 pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Result<Vec<PathBuf>, Error> {
     std::fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
     let mut written = Vec::new();
-    let mut figures = sections::Figures { layers: String::new(), transfer: None, best: None };
-    for (name, canvas) in sections::canvases(answer) {
+    let mut figures = sections::Figures::default();
+    for (name, canvas) in sections::canvases(answer, &context.pruned) {
         let svg = plots::render::svg(&canvas)?;
         written.push(put(dir, &format!("{name}.svg"), |path| write_text(path, &svg))?);
         written.push(put(dir, &format!("{name}.png"), |path| plots::render::png(&canvas, path))?);
@@ -100,7 +111,13 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
             _ => figures.best = Some(svg),
         }
     }
-    let document = sections::document(answer, context, figures);
+    for (name, canvas) in attached::canvases(answer, &context.attached) {
+        let svg = plots::render::svg(&canvas)?;
+        written.push(put(dir, &format!("{name}.svg"), |path| write_text(path, &svg))?);
+        written.push(put(dir, &format!("{name}.png"), |path| plots::render::png(&canvas, path))?);
+        figures.scores.push((name, svg));
+    }
+    let document = sections::document(answer, context, figures)?;
     let data = data::json(answer, context);
     let mut texts = vec![("layers.csv", csv::layers(answer))];
     if document.has_figure("best") {

@@ -7,21 +7,31 @@ use super::text::{
     capital, condition, control_meaning, count, mean, p_value, percent, plural, points_with_interval,
     row_name, size_in_points,
 };
-use super::{ReportContext, plots};
+use super::{Error, ReportContext, attached, plots, prices};
 use crate::analysis::layers::{Condition, ConditionOnSet, Contrast, LayerAnswer, SetAnswer, SetRole, ranges};
 use crate::analysis::statistics::Undefined;
 
 const NONE: &str = "\u{2013}";
 
 /// The drawn figures of a report.
+#[derive(Default)]
 pub(super) struct Figures {
     pub(super) layers: String,
     pub(super) transfer: Option<String>,
     pub(super) best: Option<String>,
+    /// Charts of scores by the names of their files.
+    pub(super) scores: Vec<(String, String)>,
 }
 
 /// The whole report.
-pub(super) fn document(answer: &LayerAnswer, context: &ReportContext, figures: Figures) -> Document {
+///
+/// # Errors
+/// A heat map that cannot be drawn.
+pub(super) fn document(
+    answer: &LayerAnswer,
+    context: &ReportContext,
+    figures: Figures,
+) -> Result<Document, Error> {
     let section = |title: &str, blocks: Vec<Block>| Section { title: title.to_owned(), blocks };
     let mut sections = vec![
         section("What the chosen layer gains", claims(answer)),
@@ -34,20 +44,33 @@ pub(super) fn document(answer: &LayerAnswer, context: &ReportContext, figures: F
     if !answer.domains.is_empty() {
         sections.push(section("Does it carry over to other domains?", domains(answer, figures.transfer)));
     }
+    let similar = attached::similarities(&context.attached)?;
+    if !similar.is_empty() {
+        sections.push(section("How similar layers are", similar));
+    }
+    let scored = attached::scores(&context.attached, &figures.scores);
+    if !scored.is_empty() {
+        sections.push(section("Would cheap scores have chosen it?", scored));
+    }
+    let mut cost = Vec::new();
     if !context.cost.is_empty() {
-        let table = Table::of_pairs("", ["What", "Cost"], &context.cost);
-        sections.push(section("Cost", vec![Block::Table(table)]));
+        cost.push(Block::Table(Table::of_pairs("", ["What", "Cost"], &context.cost)));
+    }
+    cost.extend(prices::blocks(answer, &context.prices));
+    if !cost.is_empty() {
+        sections.push(section("Cost", cost));
     }
     sections.push(section("Failures", failures(answer, context)));
     sections.push(section("Warnings", warnings(answer)));
     sections.push(section("What was chosen on what", protocol(answer)));
-    if !context.notes.is_empty() {
-        sections.push(section("Notes", vec![Block::List(context.notes.clone())]));
+    let notes: Vec<String> = context.notes.iter().chain(&context.attached.left_out).cloned().collect();
+    if !notes.is_empty() {
+        sections.push(section("Notes", vec![Block::List(notes)]));
     }
     sections.push(section("Manifest", manifest(context)));
     let title =
         if context.synthetic { format!("{} (synthetic data)", context.title) } else { context.title.clone() };
-    Document { title, lead: first_sentence(answer, context.synthetic), sections }
+    Ok(Document { title, lead: first_sentence(answer, context.synthetic), sections })
 }
 
 fn claims(answer: &LayerAnswer) -> Vec<Block> {
@@ -119,7 +142,7 @@ fn layer_chart(answer: &LayerAnswer, svg: String) -> Vec<Block> {
                    plot). All conditions see the same examples, so differences are surer than these intervals look: \
                    read them in the tables. Numbers: layers.csv."
         .to_owned();
-    vec![Block::Figure(Figure { name: "layers", svg, alternative, caption })]
+    vec![Block::Figure(Figure { name: "layers".to_owned(), svg, alternative, caption })]
 }
 
 fn conditions(answer: &LayerAnswer) -> Vec<Block> {
@@ -190,7 +213,7 @@ fn domains(answer: &LayerAnswer, svg: Option<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
     if let Some(svg) = svg {
         blocks.push(Block::Figure(Figure {
-            name: "transfer",
+            name: "transfer".to_owned(),
             svg,
             alternative: format!("Gain over no plug of every layer of {} on every domain.", answer.llm),
             caption: format!(
@@ -249,7 +272,7 @@ fn best(answer: &LayerAnswer, svg: String) -> Vec<Block> {
          difference to the best, made to hold for all layers at once, cover zero. Numbers: best.csv.",
         ranges(&answer.tied)
     );
-    let mut blocks = vec![Block::Figure(Figure { name: "best", svg, alternative, caption })];
+    let mut blocks = vec![Block::Figure(Figure { name: "best".to_owned(), svg, alternative, caption })];
     if let Ok(luck) = &answer.luck {
         blocks.push(Block::Paragraph(format!(
             "If all {} layers were equal, the best of them would still look {} better than it is on validation, at \
@@ -331,8 +354,8 @@ fn difference(contrast: &Result<Contrast, Undefined>) -> String {
 }
 
 /// Draws the figures of an answer.
-pub(super) fn canvases(answer: &LayerAnswer) -> Vec<(&'static str, plots::canvas::Canvas)> {
-    let mut canvases = vec![("layers", plots::layers::figure(answer))];
+pub(super) fn canvases(answer: &LayerAnswer, pruned: &[usize]) -> Vec<(&'static str, plots::canvas::Canvas)> {
+    let mut canvases = vec![("layers", plots::layers::figure(answer, pruned))];
     canvases.extend(plots::transfer::figure(answer).map(|canvas| ("transfer", canvas)));
     canvases.extend(plots::best::figure(answer).map(|canvas| ("best", canvas)));
     canvases

@@ -155,6 +155,7 @@ fn context() -> ReportContext {
         failures: vec![pair("layer 3, seed 2", "the loss is not finite after step 412")],
         synthetic: false,
         notes: vec!["12 texts were truncated to 100 tokens".to_owned()],
+        ..ReportContext::default()
     }
 }
 
@@ -361,8 +362,8 @@ fn the_first_sentence_opens_the_page_and_the_same_content_is_in_markdown() {
 #[test]
 fn test_results_are_shown_for_the_chosen_and_the_last_layer_and_the_controls_only() {
     let answer = study();
-    let figures = sections::Figures { layers: String::new(), transfer: None, best: None };
-    let document = sections::document(&answer, &context(), figures);
+    let figures = sections::Figures::default();
+    let document = sections::document(&answer, &context(), figures).unwrap();
     let table = document
         .sections
         .iter()

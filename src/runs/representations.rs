@@ -21,7 +21,7 @@ use crate::hub::header;
 use crate::hub::tensor::Dtype;
 
 pub use error::Error;
-pub use work::{Finished, Step, Work};
+pub use work::{Finished, Step, Together, Work};
 pub(crate) use write::SiteFile;
 use write::remove_folder;
 

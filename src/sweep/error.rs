@@ -134,6 +134,9 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Hidden states of a model that is not whole on this machine: layers alone do not suffice.
+    #[error("{0}")]
+    OfflineStates(crate::error::Failure),
     /// Reading or writing runs.
     #[error(transparent)]
     Runs(#[from] crate::runs::Error),
@@ -165,8 +168,16 @@ impl Diagnose for Error {
             Self::Runs(error) => error.hint(),
             Self::Changed { .. } => Some("run the command again: changed inputs make new cells".into()),
             Self::Labels { other, .. } => {
-                Some(format!("leave `{other}` out of `--eval`: its numbers would mean nothing"))
+                Some(format!(
+                    "leave `{other}` out of `--eval`, as its numbers would mean nothing; or, if only the names differ, \
+                     give it the same `labels = [...]` in a task file"
+                ))
             }
+            Self::OfflineStates(_) => Some(
+                "on a connected machine run the same command with `--limit 1`: it brings all layers, what stands \
+                 outside of them, and the texts into the cache; or drop the offline setting"
+                    .into(),
+            ),
             Self::Features { .. } => Some("is the folder writable and the disk not full?".into()),
             Self::NoWeights { .. } => {
                 Some("train it again in a new `--out` folder with `--save best`".into())
@@ -185,6 +196,7 @@ impl Diagnose for Error {
         match self {
             Self::Invalid(_) | Self::StudyFile { .. } | Self::NoSuchLayer { .. } => Category::Usage,
             Self::Runs(error) => error.category(),
+            Self::OfflineStates(_) => Category::Offline,
             _ => Category::Failure,
         }
     }

@@ -104,9 +104,11 @@ impl Predictor {
         Ok(answers)
     }
 
-    /// Texts as the run reads them.
-    pub(super) fn read(&self, examples: &[Example]) -> Result<TokenSet, Failure> {
-        Ok(TokenSet::from_split(self.tokenizer.encode_split(examples)?, self.padding)?)
+    /// Texts as the run reads them, and how many of them were cut.
+    pub(super) fn read(&self, examples: &[Example]) -> Result<(TokenSet, usize), Failure> {
+        let encoded = self.tokenizer.encode_split(examples)?;
+        let truncated = encoded.truncated;
+        Ok((TokenSet::from_split(encoded, self.padding)?, truncated))
     }
 
     /// Tokens that the run cuts a text to.

@@ -1,13 +1,13 @@
 //! Hidden states of a task's texts, from names to a stored representation: an LLM or a small model
 //! layer by layer, picked up where it was left.
 
-use super::canonical;
 use super::inputs::Opened;
 use super::plan::NUMERICS_VERSION;
 use super::prepare::read_task;
+use super::{Error, canonical};
 use crate::data::encode::EncodedSplit;
 use crate::data::{Limits, Split};
-use crate::error::{Context, Failure};
+use crate::error::{Category, Context, Failure};
 use crate::hub::alias::Role;
 use crate::hub::tensor::{TensorRequest, TensorSource};
 use crate::hub::{ModelName, Settings, Watch, bundle};
@@ -106,6 +106,20 @@ pub struct Represented {
 /// Models, tasks and layers that do not exist or cannot be had, texts that the model cannot read, a
 /// full disk, and what `hear` says.
 pub fn compute(
+    request: &Request,
+    settings: &Settings,
+    store: &Representations,
+    watch: &mut Watch<'_>,
+    hear: &mut Hear<'_>,
+) -> Result<Represented, Failure> {
+    compute_whole(request, settings, store, watch, hear).map_err(|failure| match failure.category() {
+        // the remedy of a missing layer would bring that layer alone
+        Category::Offline => Error::OfflineStates(failure).into(),
+        _ => failure,
+    })
+}
+
+fn compute_whole(
     request: &Request,
     settings: &Settings,
     store: &Representations,

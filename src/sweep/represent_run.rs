@@ -7,6 +7,7 @@ use super::{Plan, canonical};
 use crate::data::Example;
 use crate::error::Failure;
 use crate::hub::{Settings, Watch};
+use crate::nn::Buffer;
 use crate::runs::representations::{Manifest, Representations, SCHEMA_VERSION, Site, SourceOf};
 use crate::runs::{Condition, Store};
 use crate::train::Source as _;
@@ -28,6 +29,7 @@ pub struct RunRequest<'a> {
 ///
 /// # Errors
 /// A run without weights, texts or models that cannot be had, a full disk, and what `hear` says.
+/// Unlike a model's layers, a run is passed in one go: what stopped begins anew.
 pub fn compute_run(
     request: &RunRequest<'_>,
     settings: &Settings,
@@ -50,29 +52,35 @@ pub fn compute_run(
     if let Ok(manifest) = to.read(&key) {
         return Ok(Represented { manifest, found: true });
     }
-    let source = predictor.read(&split.examples)?;
+    let (source, truncated) = predictor.read(&split.examples)?;
     let manifest = manifest(request, &about, &split.examples, key, predictor.max_length());
+    let work = to.work(&manifest.key)?;
     let tokens = source.tokens();
-    hear(Event::Planned { manifest: &manifest, tokens, truncated: 0, waiting: 0, steps: 1, resumed: 0 })?;
+    hear(Event::Planned { manifest: &manifest, tokens, truncated, waiting: 0, steps: 1, resumed: 0 })?;
     let all: Vec<usize> = (0..source.len()).collect();
-    let mut sites: Vec<Site> = Vec::new();
-    let mut numbers: Vec<Vec<f32>> = Vec::new();
+    let mut batches = all.chunks(request.texts.batch.max(1));
+    // the first batch tells which sites there are; from then on one batch at a time is in memory
+    let first = predictor.sites(&source, batches.next().unwrap_or_default())?;
+    let mut sites = Vec::with_capacity(first.len());
+    for (name, width, _) in &first {
+        let (file, sha256) = (String::new(), String::new());
+        sites.push(Site { name: (*name).into(), layer: layer(plan, id, name)?, width: *width, file, sha256 });
+    }
+    let mut files = work.together(source.len(), sites)?;
     let mut done = 0;
-    for batch in all.chunks(request.texts.batch.max(1)) {
-        for (at, (name, width, rows)) in predictor.sites(&source, batch)?.into_iter().enumerate() {
-            if at == sites.len() {
-                let (file, sha256) = (String::new(), String::new());
-                sites.push(Site { name: name.into(), layer: layer(plan, id, name)?, width, file, sha256 });
-                numbers.push(Vec::with_capacity(source.len() * width));
-            }
-            numbers[at].extend_from_slice(rows.cpu());
+    let mut keep = |rows: Vec<(&'static str, usize, Buffer)>, texts: usize| -> Result<(), Failure> {
+        for (at, (_, _, rows)) in rows.iter().enumerate() {
+            files.push(at, rows.cpu())?;
         }
-        done += batch.len();
-        hear(Event::Texts { step: 0, done })?;
+        done += texts;
+        hear(Event::Texts { step: 0, done })
+    };
+    keep(first, source.len().min(request.texts.batch.max(1)))?;
+    for batch in batches {
+        keep(predictor.sites(&source, batch)?, batch.len())?;
     }
     hear(Event::Passed { step: 0 })?;
-    let manifest = to.put(&Manifest { sites, ..manifest }, &numbers)?;
-    Ok(Represented { manifest, found: false })
+    Ok(Represented { manifest: files.publish(manifest)?, found: false })
 }
 
 /// The LLM's layer, of the site that is its output.

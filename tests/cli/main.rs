@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod beside;
 mod configurations;
 mod data;
 mod hub;
 #[path = "../common/hub_server.rs"]
 mod hub_server;
 mod models;
+mod representing;
 mod room;
 mod stopping;
 mod table;

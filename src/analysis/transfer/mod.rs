@@ -22,7 +22,7 @@ mod tests;
 
 pub use answer::{ConditionTransfer, MeanGain, Point, TransferAnswer, Worst};
 pub use choice::{Choice, Protocol, Regret};
-pub use distance::proxy_a_distance;
+pub use distance::{PlaceDistances, ROWS, place_distances, proxy_a_distance};
 pub use drops::{Errors, transfer_loss, transfer_ratio};
 pub use fields::{Field, WithoutShared};
 pub use grid::{Domain, Run, TransferStudy};

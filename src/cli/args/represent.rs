@@ -22,7 +22,7 @@ pub(crate) struct RepresentArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     /// Of a run: before any training; needs no kept weights [default: after it]
-    #[arg(long, requires = "run")]
+    #[arg(long, conflicts_with_all = ["llm", "slm"])]
     pub(crate) before: bool,
     /// The task whose texts are read: a name, `name=path` of local data, or a task file (.toml)
     /// [default: sst2; `demo` with a model `demo`]

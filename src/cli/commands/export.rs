@@ -12,7 +12,7 @@ use crate::error::{Context as _, Failure};
 use crate::report::export::mlflow::{Experiment, is_local};
 use crate::report::export::{self, Outcome, Run, Target};
 use crate::runs::view::{self, Format};
-use crate::runs::{RunTable, Store};
+use crate::runs::{RunRecord, RunTable, Store};
 use crate::sweep::Plan;
 
 /// Pause before a server is asked again.
@@ -25,7 +25,11 @@ const WAIT: Duration = Duration::from_secs(1);
 /// that refuses.
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
     let store = Store::at(&args.out);
-    let table = chosen(args, &store, context)?;
+    let (table, failed) = chosen(args, &store, context)?;
+    if !failed.is_empty() && matches!(args.to, Target::Latex | Target::Tensorboard) {
+        let runs = text::plural(failed.len(), "failed run");
+        context.output.say(&format!("{runs} left out: {} has no place for them", args.to));
+    }
     match args.to {
         Target::Csv => put(args, &view::export(&table, Format::Csv), context),
         Target::Json => put(args, &view::export(&table, Format::Json), context),
@@ -34,12 +38,16 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> Result<(), Failure> {
             put(args, &export::latex::table(&rows), context)
         }
         Target::Tensorboard => tensorboard(args, &store, &table, context),
-        Target::Mlflow => mlflow(args, &store, &table, context),
+        Target::Mlflow => mlflow(args, &store, &table, &failed, context),
     }
 }
 
-/// The table of all runs, or of those in the study's plan.
-fn chosen(args: &ExportArgs, store: &Store, context: &Context) -> Result<RunTable, Failure> {
+/// The table of all runs, or of those in the study's plan, and the records of those that failed.
+fn chosen(
+    args: &ExportArgs,
+    store: &Store,
+    context: &Context,
+) -> Result<(RunTable, Vec<RunRecord>), Failure> {
     let wanted: Option<BTreeSet<String>> = match &args.study {
         None => None,
         Some(study) => {
@@ -56,14 +64,18 @@ fn chosen(args: &ExportArgs, store: &Store, context: &Context) -> Result<RunTabl
     for problem in &table.problems {
         context.output.warn(&problem.error.to_string());
     }
+    // the table has told of failures that cannot be read
+    let mut failed: Vec<RunRecord> = store.failures()?.into_iter().flatten().collect();
+    failed.retain(|record| table.records.iter().all(|done| done.cell != record.cell));
     if let Some(wanted) = wanted {
+        failed.retain(|record| wanted.contains(&record.cell));
         table.rows.retain(|row| wanted.contains(&row.cell));
         table.records.retain(|record| wanted.contains(&record.cell));
     }
     if table.records.is_empty() {
         context.output.say(&format!("no finished runs in `{}` yet", store.folder().display()));
     }
-    Ok(table)
+    Ok((table, failed))
 }
 
 fn put(args: &ExportArgs, text: &str, context: &Context) -> Result<(), Failure> {
@@ -91,7 +103,13 @@ fn tensorboard(args: &ExportArgs, store: &Store, table: &RunTable, context: &Con
     tally.tell(args.to, &folder.display().to_string(), context)
 }
 
-fn mlflow(args: &ExportArgs, store: &Store, table: &RunTable, context: &Context) -> Result<(), Failure> {
+fn mlflow(
+    args: &ExportArgs,
+    store: &Store,
+    table: &RunTable,
+    failed: &[RunRecord],
+    context: &Context,
+) -> Result<(), Failure> {
     let settings = environment::mlflow();
     let given = args.server.clone().or(settings.server);
     let address = given.unwrap_or_else(|| "http://127.0.0.1:5000".to_owned());
@@ -110,6 +128,10 @@ fn mlflow(args: &ExportArgs, store: &Store, table: &RunTable, context: &Context)
         context.output.detail(&format!("{}: {outcome:?}", run.record.cell));
         tally.count(outcome);
     }
+    for record in failed {
+        experiment.write_failed(record).while_doing(|| format!("exporting run `{}`", record.cell))?;
+        tally.failed += 1;
+    }
     tally.tell(args.to, &format!("{address}, experiment `{name}`"), context)
 }
 
@@ -125,6 +147,8 @@ fn runs<'a>(store: &'a Store, table: &'a RunTable) -> impl Iterator<Item = Resul
 struct Tally {
     written: usize,
     present: usize,
+    /// Runs that are there as failed ones.
+    failed: usize,
 }
 
 impl Tally {
@@ -136,13 +160,15 @@ impl Tally {
     }
 
     fn tell(&self, to: Target, place: &str, context: &Context) -> Result<(), Failure> {
-        let Self { written, present } = self;
+        let Self { written, present, failed } = self;
         if context.output.json {
-            let document = json!({ "to": to, "place": place, "written": written, "present": present });
+            let document =
+                json!({ "to": to, "place": place, "written": written, "present": present, "failed": failed });
             return context.output.document(&document);
         }
         let runs = text::plural(*written, "run");
-        context.output.line(&format!("{to}: {runs} written, {present} already there, in {place}"))
+        let failed = if *failed > 0 { format!(", {failed} marked as failed") } else { String::new() };
+        context.output.line(&format!("{to}: {runs} written, {present} already there{failed}, in {place}"))
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ReportArgs, context: &Context) -> Result<(), Failure> {
         let members = transfer::Members::read(&folder)?;
         let plans = members.studies.iter().map(|study| Plan::read(&out.join(study).join("plan.json")));
         let plans = plans.collect::<Result<Vec<_>, _>>()?;
-        return transfer::write_report(&plans, &Store::at(&out), &folder, &command, context).map(|_| ());
+        return transfer::write_report(&plans, &out, &folder, &command, context).map(|_| ());
     }
     if !plan.is_file() {
         return Err(Error::NoStudy(folder).into());

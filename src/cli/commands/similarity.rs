@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::Context;
 use super::super::args::SimilarityArgs;
+use super::super::attachments;
 use super::super::error::Error;
 use super::super::signals;
 use super::super::stored::{self, Chosen, Stored, same_examples};
@@ -106,7 +107,11 @@ fn source(side: &Chosen) -> Source {
         depth: site.layer.map(|layer| layer as f64 / last),
         width: site.width,
     };
-    Source { name: side.manifest.model.clone(), sites: side.each().map(site).collect() }
+    Source {
+        name: side.manifest.model.clone(),
+        origin: attachments::origin(&side.manifest),
+        sites: side.each().map(site).collect(),
+    }
 }
 
 struct Work<'a> {
@@ -235,6 +240,7 @@ impl Work<'_> {
         if measure.works_on_directions() && wide {
             settings.push(format!("leading {components} components"));
         }
+        let values = values.into_iter().map(|value| value.map_err(|reason| reason.to_string())).collect();
         Grid { measure, settings: settings.join(", "), values }
     }
 }
@@ -277,7 +283,7 @@ fn document(comparison: &Comparison, files: &[std::path::PathBuf]) -> serde_json
     let grids = comparison.grids.iter().map(|grid| {
         let values = grid.values.iter().map(|value| match value {
             Ok(value) => json!(value),
-            Err(reason) => json!({"reason": reason.to_string()}),
+            Err(reason) => json!({"reason": reason}),
         });
         json!({
             "measure": grid.measure.column, "settings": grid.settings,

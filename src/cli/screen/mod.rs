@@ -19,7 +19,7 @@ use crate::sweep::screen::{Screen, listed, rungs};
 use crate::sweep::{Plan, Study};
 
 /// What the screen did, beside the plan of the study that followed.
-const FILE: &str = "screen.json";
+pub(super) const FILE: &str = "screen.json";
 /// The plan over all layers, by which their full training is found if it exists.
 const WHOLE: &str = "whole-plan.json";
 

@@ -14,6 +14,7 @@ use super::scalars::{Point, parameters, points, tags, times};
 use super::{Error, Outcome, Run};
 use crate::report::html::base64;
 use crate::runs::RunRecord;
+use crate::runs::record::Status;
 
 /// MLflow takes at most so many points in one call.
 const MOST_METRICS: usize = 1000;
@@ -31,6 +32,8 @@ const MAKE: &str = "runs/create";
 const RUN_ID: &str = "pifi.run_id";
 /// Tag of a run that has everything.
 const COMPLETE: &str = "pifi.complete";
+/// Tag of a run that failed: why.
+const FAILURE: &str = "pifi.failure";
 
 /// Who asks.
 #[derive(Clone, PartialEq, Eq)]
@@ -175,6 +178,27 @@ impl Experiment {
         self.post("runs/update", &end)?;
         self.post("runs/set-tag", &json!({ "run_id": id, "key": COMPLETE, "value": "true" }))?;
         Ok(Outcome::Written)
+    }
+
+    /// Marks a run as failed, with the reason as a tag. It stays open: the same run, trained again,
+    /// is written in its place.
+    ///
+    /// # Errors
+    /// As [`Experiment::open`]; [`Error::Time`].
+    pub fn write_failed(&self, record: &RunRecord) -> Result<(), Error> {
+        let (started, finished) = times(record)?;
+        let id = match self.search(&record.cell)? {
+            Some((_, true)) => return Ok(()),
+            Some((id, false)) => id,
+            None => self.make(record, started)?,
+        };
+        if let Status::Failed { reason, .. } = &record.status {
+            let reason: String = reason.chars().take(1000).collect();
+            self.post("runs/set-tag", &json!({ "run_id": id, "key": FAILURE, "value": reason }))?;
+        }
+        let end = json!({ "run_id": id, "status": "FAILED", "end_time": finished });
+        self.post("runs/update", &end)?;
+        Ok(())
     }
 
     /// The server's id of a run, and whether it has everything.

@@ -144,7 +144,7 @@ fn caption(comparison: &Comparison, grid: &Grid) -> Vec<String> {
     let mut lines = wrap(&parts.join(", "), WIDTH - 2.0 * MARGIN, CAPTION, false, 2);
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for reason in grid.values.iter().filter_map(|value| value.as_ref().err()) {
-        let reason = reason.to_string();
+        let reason = reason.clone();
         match reasons.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => reasons.push((reason, 1)),

@@ -20,10 +20,13 @@ const COLUMN: f64 = 22.0;
 /// Labels of the controls get at most this.
 const CONTROL_LABEL: f64 = 150.0;
 
-/// Draws the chart.
-pub(in crate::report) fn figure(answer: &LayerAnswer) -> Canvas {
+/// Draws the chart; `pruned` layers, which a screen left out, are hatched from end to end: they have
+/// no number that could stand beside the others.
+pub(in crate::report) fn figure(answer: &LayerAnswer, pruned: &[usize]) -> Canvas {
+    let trained = |layer: &usize| answer.planned_layers.contains(layer);
+    let pruned: Vec<usize> = pruned.iter().copied().filter(|layer| !trained(layer)).collect();
     let head = Head::new(&title(answer), &subtitle(answer), WIDTH);
-    let legend = legend(answer);
+    let legend = legend(answer, !pruned.is_empty());
     let height = head.height() + PLOT_HEIGHT + 56.0 + legend.height(WIDTH);
     let mut canvas = Canvas::new(WIDTH, height);
     head.draw(&mut canvas);
@@ -38,8 +41,9 @@ pub(in crate::report) fn figure(answer: &LayerAnswer) -> Canvas {
     } else {
         WIDTH - 22.0 - label_width.min(CONTROL_LABEL) - 26.0 - columns - 12.0
     };
-    let frame = Frame::new(answer, (head.height(), head.height() + PLOT_HEIGHT), right);
+    let frame = Frame::new(answer, &pruned, (head.height(), head.height() + PLOT_HEIGHT), right);
     frame.axes(&mut canvas, answer, right + if controls.is_empty() { 0.0 } else { 12.0 + columns });
+    frame.pruned(&mut canvas, &pruned);
     frame.tied(&mut canvas, answer);
     frame.controls(&mut canvas, &controls, right + 12.0);
     frame.layers(&mut canvas, answer);
@@ -91,7 +95,7 @@ fn control_label(name: &str, row: &ConditionOnSet) -> String {
     format!("{name} {}", text::percent(row.metric.mean))
 }
 
-fn legend(answer: &LayerAnswer) -> Legend {
+fn legend(answer: &LayerAnswer, pruned: bool) -> Legend {
     let mut legend = Legend::default();
     if answer.seeds.len() == 1 {
         legend.add("the one seed", |canvas, at| canvas.circle(at, 3.4, LAYER));
@@ -112,6 +116,11 @@ fn legend(answer: &LayerAnswer) -> Legend {
             canvas.rectangle((x - 10.0, y - 7.0), (x + 10.0, y + 7.0), TIED.faint(0.22));
         });
     }
+    if pruned {
+        legend.add("pruned by the screen, not trained in full", |canvas, (x, y)| {
+            hatched(canvas, (x - 10.0, y - 7.0), (x + 10.0, y + 7.0));
+        });
+    }
     if !missing(answer).is_empty() {
         legend.add("no result", |canvas, at| canvas.cross(at, 3.5, MUTED));
     }
@@ -123,6 +132,19 @@ fn legend(answer: &LayerAnswer) -> Legend {
         });
     }
     legend
+}
+
+/// Thin slanted lines within a rectangle.
+fn hatched(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
+    let height = to.1 - from.1;
+    let mut x = from.0 - height;
+    while x < to.0 {
+        let (left, right) = (x.max(from.0), (x + height).min(to.0));
+        if right > left {
+            canvas.segment((left, to.1 - (left - x)), (right, to.1 - (right - x)), 0.8, MUTED.faint(0.35));
+        }
+        x += 7.0;
+    }
 }
 
 fn missing(answer: &LayerAnswer) -> Vec<usize> {
@@ -140,9 +162,10 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(answer: &LayerAnswer, (top, bottom): (f64, f64), right: f64) -> Self {
-        let first = answer.planned_layers.first().copied().unwrap_or(0) as f64;
-        let last = answer.planned_layers.last().copied().unwrap_or(0) as f64;
+    fn new(answer: &LayerAnswer, pruned: &[usize], (top, bottom): (f64, f64), right: f64) -> Self {
+        let shown = || answer.planned_layers.iter().chain(pruned).copied();
+        let first = shown().min().unwrap_or(0) as f64;
+        let last = shown().max().unwrap_or(0) as f64;
         let spacing = (right - LEFT) / (last - first + 1.0);
         Self {
             x: Scale::new((first - 0.5, last + 0.5), (LEFT, right)),
@@ -182,6 +205,13 @@ impl Frame {
         let title = fit(&format!("validation {} (%)", answer.metric), self.bottom - self.top, LABEL, false);
         let middle = f64::midpoint(self.top, self.bottom);
         canvas.text(Label::new(title, 18.0, middle, LABEL, INK).align(Align::Middle).upright());
+    }
+
+    fn pruned(&self, canvas: &mut Canvas, pruned: &[usize]) {
+        for layer in pruned {
+            let (from, to) = (self.x.at(*layer as f64 - 0.5), self.x.at(*layer as f64 + 0.5));
+            hatched(canvas, (from, self.top), (to, self.bottom));
+        }
     }
 
     fn tied(&self, canvas: &mut Canvas, answer: &LayerAnswer) {

@@ -84,8 +84,12 @@ fn draw(
     canvas.text(Label::new(fit(&title, width, 12.0, true), left, top + 10.0, 12.0, INK).bold());
     for (tested, domain) in answer.domains.iter().enumerate() {
         let middle = left + names + field * (tested as f64 + 0.5);
-        let name = fit(&domain.name, field - 4.0, LABEL, false);
-        canvas.text(Label::new(name, middle, top + ABOVE - 10.0, LABEL, MUTED).align(Align::Middle));
+        let lines = in_two_lines(&domain.name, field - 4.0);
+        let first = top + ABOVE - 10.0 - if lines.len() > 1 { 11.0 } else { 0.0 };
+        for (at, line) in lines.into_iter().enumerate() {
+            let y = first + 11.0 * at as f64;
+            canvas.text(Label::new(line, middle, y, LABEL, MUTED).align(Align::Middle));
+        }
     }
     for (at, &trained) in answer.trained.iter().enumerate() {
         let y = top + ABOVE + ROW * at as f64;
@@ -94,8 +98,42 @@ fn draw(
         for tested in 0..answer.domains.len() {
             let from = (left + names + field * tested as f64 + 1.0, y + 1.0);
             let to = (from.0 + field - 2.0, y + ROW - 1.0);
-            one(canvas, row, row.field(trained, tested), from, to, reach);
+            let field = row.field(trained, tested);
+            one(canvas, row, field, from, to, reach);
+            if let Some(field) = field {
+                canvas.spot(from, to, facts(answer, row, field));
+            }
         }
+    }
+}
+
+/// What is known of a field, one fact a line.
+fn facts(answer: &TransferAnswer, row: &ConditionTransfer, field: &Field) -> String {
+    let mut lines = vec![
+        text::condition(&row.condition),
+        format!("trained on {}, tested on {}", answer.domain(field.trained), answer.domain(field.tested)),
+    ];
+    lines.push(match &field.accuracy {
+        Ok(accuracy) => format!("{} {} %", answer.metric, text::percent(*accuracy)),
+        Err(reason) => format!("n/a: {reason}"),
+    });
+    if let Ok(gain) = &field.over_base {
+        lines.push(format!("over no plug: {} points", text::points_with_interval(&gain.estimate)));
+    }
+    lines.push(text::plural(field.examples, "test example"));
+    lines.join("\n")
+}
+
+/// A name that is too wide for one line is broken behind its last `_`, `-`, `/` or space, where both
+/// parts then fit; else its middle is left out.
+fn in_two_lines(name: &str, width: f64) -> Vec<String> {
+    let fits = |text: &str| text_width(text, LABEL, false) <= width;
+    let broken = name.rfind(['_', '-', '/', ' ']).map(|at| name.split_at(at + 1));
+    match broken {
+        Some((first, second)) if !fits(name) && !second.is_empty() && fits(first) && fits(second) => {
+            vec![first.to_owned(), second.to_owned()]
+        }
+        _ => vec![fit(name, width, LABEL, false)],
     }
 }
 

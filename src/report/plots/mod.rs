@@ -2,6 +2,7 @@
 //! then rendered by plotters' two back ends, so that both files show the same thing and tests can
 //! look at where the texts stand.
 
+pub(super) mod agreement;
 pub(super) mod best;
 pub(super) mod canvas;
 pub(super) mod heatmap;

@@ -1,5 +1,5 @@
-//! Accuracy at home against accuracy elsewhere, a dot a run: what lies above the cloud of no plug is
-//! more robust than its accuracy at home explains.
+//! Accuracy at home against accuracy elsewhere, a dot a pair of domains: what lies above the cloud of
+//! no plug is more robust than its accuracy at home explains.
 
 use super::WIDTH;
 use super::canvas::{Align, Canvas, Label};
@@ -14,11 +14,27 @@ const LEFT: f64 = 66.0;
 const RIGHT: f64 = WIDTH - 24.0;
 const PLOT_HEIGHT: f64 = 320.0;
 
-/// Draws the shown conditions' runs; `None` without any.
+/// One condition in one pair of domains.
+struct Dot<'a> {
+    condition: &'a Condition,
+    home: f64,
+    away: f64,
+}
+
+/// The pairs of different domains that have both accuracies.
+fn dots(row: &ConditionTransfer) -> impl Iterator<Item = Dot<'_>> {
+    let accuracy = |trained: usize, tested: usize| row.field(trained, tested)?.accuracy.clone().ok();
+    row.fields.iter().filter(|field| field.trained != field.tested).filter_map(move |field| {
+        let home = accuracy(field.trained, field.trained)?;
+        Some(Dot { condition: &row.condition, home, away: accuracy(field.trained, field.tested)? })
+    })
+}
+
+/// Draws the shown conditions' means; `None` without any.
 pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTransfer]) -> Option<Canvas> {
     let conditions: Vec<&Condition> = shown.iter().map(|row| &row.condition).collect();
-    let points: Vec<_> =
-        answer.scatter.iter().filter(|point| conditions.contains(&&point.condition)).collect();
+    // a dot a run would be thousands of them; the runs of a pair differ by luck alone
+    let points: Vec<Dot<'_>> = shown.iter().flat_map(|row| dots(row)).collect();
     points.first()?;
     let range = |values: &dyn Fn() -> Vec<f64>| {
         let values = values();
@@ -31,7 +47,7 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
     let aways = range(&|| points.iter().map(|point| point.away).collect());
     let head = Head::new(
         &format!("At home and on other domains, {} in {}", answer.llm, answer.slm),
-        &format!("test {} in percent, a dot a run and pair of domains", answer.metric),
+        &format!("test {} in percent, a dot a pair of domains, mean over seeds", answer.metric),
         WIDTH,
     );
     let mut legend = Legend::default();
@@ -59,11 +75,7 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, shown: &[&ConditionTran
         canvas.text(label.align(Align::Middle));
     }
     for point in points {
-        canvas.circle(
-            (x.at(point.home), y.at(point.away)),
-            3.6,
-            colour(answer, &point.condition).faint(0.75),
-        );
+        canvas.circle((x.at(point.home), y.at(point.away)), 3.6, colour(answer, point.condition).faint(0.75));
     }
     let middle = f64::midpoint(LEFT, RIGHT);
     let label = Label::new("trained and tested on one domain (%)", middle, bottom + 32.0, 11.5, INK);

@@ -53,7 +53,7 @@ fn cases() -> Vec<(&'static str, LayerAnswer)> {
 }
 
 fn figures(answer: &LayerAnswer) -> Vec<(&'static str, Canvas)> {
-    let mut figures = vec![("layers", layers::figure(answer))];
+    let mut figures = vec![("layers", layers::figure(answer, &[]))];
     figures.extend(transfer::figure(answer).map(|figure| ("transfer", figure)));
     figures.extend(best::figure(answer).map(|figure| ("best", figure)));
     figures
@@ -145,7 +145,7 @@ fn every_value_can_be_pointed_at_and_no_place_tells_two() {
 #[test]
 fn no_axis_offers_more_than_a_hundred_percent_or_less_than_none() {
     for (case, answer) in CASES.iter() {
-        let ticks = layers::figure(answer).shapes.into_iter().filter_map(|shape| match shape {
+        let ticks = layers::figure(answer, &[]).shapes.into_iter().filter_map(|shape| match shape {
             Shape::Text(label) if label.x < 60.0 && !label.upright => {
                 label.text.replace('\u{2212}', "-").parse().ok()
             }
@@ -155,6 +155,20 @@ fn no_axis_offers_more_than_a_hundred_percent_or_less_than_none() {
         assert!(ticks.len() > 1, "{case}");
         assert!(ticks.iter().all(|tick| (0.0..=100.0).contains(tick)), "{case}: {ticks:?}");
     }
+}
+
+#[test]
+fn pruned_layers_are_hatched_and_widen_the_axis() {
+    let (_, answer) = &CASES[0];
+    let (last, plain) = (answer.last(), layers::figure(answer, &[]));
+    // trained layers are never pruned ones
+    assert_eq!(layers::figure(answer, &answer.planned_layers).shapes.len(), plain.shapes.len());
+    let hatched = layers::figure(answer, &[last + 1, last + 2]);
+    assert!(hatched.shapes.len() > plain.shapes.len() + 20);
+    let says = |canvas: &Canvas, words: &str| {
+        canvas.shapes.iter().any(|shape| matches!(shape, Shape::Text(label) if label.text.contains(words)))
+    };
+    assert!(says(&hatched, "pruned by the screen") && !says(&plain, "pruned by the screen"));
 }
 
 #[test]

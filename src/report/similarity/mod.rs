@@ -1,6 +1,7 @@
 //! Similarities between layers as files: one long table (CSV and Parquet) and a heat map for each
 //! measure. Computes no statistic: every value comes with its chance level or its reason.
 
+mod file;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -8,8 +9,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::plots::{heatmap, render};
-use super::{Error, put, write_text};
-use crate::analysis::similarity::{Measure, Undefined, Value};
+use super::{Error, Origin, put, write_text};
+
+use crate::analysis::similarity::{Measure, Value};
+pub use file::parse;
 
 /// A place in a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Site {
 pub struct Source {
     /// Its name.
     pub name: String,
+    /// Which hidden states of it.
+    pub origin: Origin,
     /// Its places, in order.
     pub sites: Vec<Site>,
 }
@@ -38,8 +43,8 @@ pub struct Grid {
     pub measure: &'static Measure,
     /// What was left open and is decided: `k = 10`, `leading 512 components`; empty for nothing.
     pub settings: String,
-    /// `[first, second]`, row-major.
-    pub values: Vec<Result<Value, Undefined>>,
+    /// `[first, second]`, row-major; a reason where there is no value.
+    pub values: Vec<Result<Value, String>>,
 }
 
 /// A comparison of two models, or of one with itself.
@@ -55,7 +60,7 @@ pub struct Comparison {
     pub grids: Vec<Grid>,
 }
 
-/// Writes `similarity.csv`, `similarity.parquet`, and `NAME.svg` and `NAME.png` for each measure.
+/// Writes `similarity.csv`, `similarity.parquet`, `similarity.json` (which [`parse`] reads), and `NAME.svg` and `NAME.png` for each measure.
 /// Each file is written beside its name and renamed when whole. Returns the files in that order.
 ///
 /// # Errors
@@ -66,6 +71,7 @@ pub fn write(dir: &Path, comparison: &Comparison) -> Result<Vec<PathBuf>, Error>
     let mut written = vec![
         put(dir, "similarity.csv", |path| write_text(path, &table::csv(&rows)))?,
         put(dir, "similarity.parquet", |path| table::parquet(path, &rows))?,
+        put(dir, "similarity.json", |path| write_text(path, &file::text(comparison)))?,
     ];
     for grid in &comparison.grids {
         let canvas = heatmap::figure(comparison, grid);

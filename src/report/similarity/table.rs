@@ -82,7 +82,7 @@ pub(super) fn rows(comparison: &Comparison) -> Vec<Row> {
                 n: found.map(|value| value.n as u64),
                 widths: [a.width as u64, b.width as u64],
                 direction: grid.measure.direction.words(),
-                reason: value.as_ref().err().map(ToString::to_string),
+                reason: value.as_ref().err().cloned(),
             });
         }
     }

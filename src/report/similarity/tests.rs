@@ -1,13 +1,14 @@
 //! What the files of a comparison say, on values made by hand.
 
 use super::*;
-use crate::analysis::similarity::{Chance, Direction};
+use crate::analysis::similarity::{Chance, Direction, Undefined};
 use crate::runs::parquet;
 
 /// `rows` places of one model against `columns` of another; one pair has no value.
 fn comparison(rows: usize, columns: usize) -> Comparison {
     let source = |name: &str, count: usize, width: usize| Source {
         name: name.to_owned(),
+        origin: Origin { model: name.to_owned(), revision: "main".into(), ..Origin::default() },
         sites: (0..count)
             .map(|at| Site {
                 name: if at == 0 { "embeddings".to_owned() } else { format!("layer {}", at - 1) },
@@ -23,7 +24,7 @@ fn comparison(rows: usize, columns: usize) -> Comparison {
         Value::new(value, Some(Chance::exact(0.0, Some(0.0021))), 872, [4096, 768], Direction::HigherIsCloser)
     };
     let mut values: Vec<_> = (0..rows * columns).map(|at| Ok(value(at))).collect();
-    values[1] = Err(Undefined::NoVariance);
+    values[1] = Err(Undefined::NoVariance.to_string());
     let grid = Grid { measure: cka, settings: String::new(), values };
     Comparison {
         first: source("meta-llama/Llama-3.1-8B", rows, 4096),
@@ -38,7 +39,7 @@ fn a_comparison_becomes_two_tables_and_two_figures_a_measure() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path(), &comparison(5, 4)).unwrap();
     let names: Vec<_> = files.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
-    assert_eq!(names, ["similarity.csv", "similarity.parquet", "cka.svg", "cka.png"]);
+    assert_eq!(names, ["similarity.csv", "similarity.parquet", "similarity.json", "cka.svg", "cka.png"]);
     let text = std::fs::read_to_string(&files[0]).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 21);
@@ -49,7 +50,7 @@ fn a_comparison_becomes_two_tables_and_two_figures_a_measure() {
     assert_eq!((frame.height(), frame.width()), (20, 20));
     assert_eq!(frame.column("value").unwrap().f64().unwrap().null_count(), 1);
     assert_eq!(frame.column("n").unwrap().u64().unwrap().get(0), Some(872));
-    let svg = std::fs::read_to_string(&files[2]).unwrap();
+    let svg = std::fs::read_to_string(&files[3]).unwrap();
     for part in ["debiased", "higher is closer", "by chance 0.000", "n = 872", "4096", "do not vary"] {
         assert!(svg.contains(part), "{part}");
     }
@@ -67,5 +68,24 @@ fn figures_of_any_size_keep_their_texts_on_the_paper() {
                 assert!(on_paper, "{rows} {columns} {label:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_comparison_reads_back_and_hostile_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = comparison(5, 4);
+    write(folder.path(), &written).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("similarity.json")).unwrap();
+    assert_eq!(parse(&text).unwrap(), written);
+    for (from, to, says) in [
+        ("\"schema_version\":1", "\"schema_version\":9", "schema 9"),
+        ("\"measure\":\"cka\"", "\"measure\":\"<script>\"", "unknown measure `<script>`"),
+        ("\"values\":[{", "\"values\":[{},{", "21 values for 20 pairs"),
+        ("\"reason\":", "\"value\":1.0,\"reason\":", "without value and reason"),
+        ("\"grids\"", "\"grid\"", "grid"),
+    ] {
+        let wrong = parse(&text.replacen(from, to, 1)).unwrap_err();
+        assert!(wrong.contains(says), "{wrong}");
     }
 }

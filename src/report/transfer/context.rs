@@ -2,7 +2,7 @@
 //! its studies together.
 
 use super::super::ReportContext;
-use super::super::context::{cost, failed_cells, manifest};
+use super::super::context::{cost, failed_cells, manifest, screened};
 use crate::analysis::collect_transfer::CollectedTransfer;
 use crate::error::Failure;
 use crate::runs::Store;
@@ -40,6 +40,9 @@ pub fn transfer_context(
         cost: cost(plans.iter().map(|plan| plan.cells.len()).sum(), &collected.records),
         failures,
         synthetic: tasks().all(|task| task.definition.pointer("/source/embedded").is_some()),
-        notes: Vec::new(),
+        pruned: Vec::new(),
+        attached: super::super::Attached::default(),
+        prices: Vec::new(),
+        notes: plans.first().and_then(screened).into_iter().collect(),
     })
 }

@@ -3,6 +3,7 @@
 
 mod context;
 mod csv;
+mod distances;
 mod latex;
 mod sections;
 mod sentence;
@@ -10,6 +11,7 @@ mod sentence;
 mod tests;
 
 pub use context::transfer_context;
+pub use distances::{Distances, ModelDistances};
 
 use super::{Error, ReportContext, html, markdown, plots, put, write_text};
 use crate::analysis::layers::Condition;
@@ -17,7 +19,7 @@ use crate::analysis::transfer::{ConditionTransfer, TransferAnswer};
 use std::path::{Path, PathBuf};
 
 /// Writes `gains.svg` and `.png`, `home-and-away.svg` and `.png`, `transfer.csv`, `transfer.tex`,
-/// `transfer.md` and `transfer.html`. Each file is written beside its name and renamed when whole.
+/// `transfer.md` and `transfer.html`; `distances.csv` where hidden states are stored. Each file is written beside its name and renamed when whole.
 /// Returns the files in the order written, the HTML page last.
 ///
 /// # Errors
@@ -26,6 +28,7 @@ pub fn write_transfer(
     dir: &Path,
     answer: &TransferAnswer,
     context: &ReportContext,
+    distances: &Distances,
 ) -> Result<Vec<PathBuf>, Error> {
     std::fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
     let shown = shown(answer);
@@ -42,13 +45,17 @@ pub fn write_transfer(
     };
     let gains = draw("gains", plots::matrix::figure(answer, &shown))?;
     let scatter = draw("home-and-away", plots::scatter::figure(answer, &shown))?;
-    let document = sections::document(answer, &shown, context, gains, scatter);
-    for (name, text) in [
-        ("transfer.csv", csv::fields(answer)),
+    let document = sections::document(answer, &shown, (context, distances), gains, scatter);
+    let mut texts = vec![("transfer.csv", csv::fields(answer))];
+    if !distances.models.is_empty() {
+        texts.push(("distances.csv", distances::csv(answer, distances)));
+    }
+    texts.extend([
         ("transfer.tex", latex::matrix(answer, &shown)),
         ("transfer.md", markdown::page(&document)),
         ("transfer.html", html::page(&document)),
-    ] {
+    ]);
+    for (name, text) in texts {
         written.push(put(dir, name, |path| write_text(path, &text))?);
     }
     Ok(written)

@@ -5,6 +5,7 @@
 use super::super::ReportContext;
 use super::super::document::{Block, Document, Figure, Row, Section, Table};
 use super::super::text::{count, decimal, p_value, percent, points, points_with_interval};
+use super::distances::{self, Distances};
 use super::{name, sentence};
 use crate::analysis::statistics::Estimate;
 use crate::analysis::transfer::{ConditionTransfer, Field, NotAvailable, Protocol, TransferAnswer};
@@ -13,7 +14,7 @@ use crate::analysis::transfer::{ConditionTransfer, Field, NotAvailable, Protocol
 pub(super) fn document(
     answer: &TransferAnswer,
     shown: &[&ConditionTransfer],
-    context: &ReportContext,
+    (context, distances): (&ReportContext, &Distances),
     gains: Option<String>,
     scatter: Option<String>,
 ) -> Document {
@@ -21,7 +22,7 @@ pub(super) fn document(
     let mut first = Vec::new();
     if let Some(svg) = gains {
         first.push(Block::Figure(Figure {
-            name: "gains",
+            name: "gains".to_owned(),
             svg,
             alternative: "Heat maps of the gain over no plug, a matrix of domains for every condition.".to_owned(),
             caption: "Rows are the domains trained on, columns those tested on. A star marks gains whose 95% interval \
@@ -35,6 +36,10 @@ pub(super) fn document(
         section("The fields of the matrix", shown.iter().map(|row| fields(answer, row)).collect()),
         section("Drops and effective robustness", robustness(answer, shown, scatter)),
     ];
+    let apart = distances::blocks(answer, distances);
+    if !apart.is_empty() {
+        sections.push(section("How far apart the domains are", apart));
+    }
     if !answer.regrets.is_empty() {
         sections.push(section("What knowing the tests would have chosen", regrets(answer)));
     }
@@ -197,7 +202,7 @@ fn robustness(answer: &TransferAnswer, shown: &[&ConditionTransfer], scatter: Op
     let mut blocks = Vec::new();
     if let Some(svg) = scatter {
         blocks.push(Block::Figure(Figure {
-            name: "home-and-away",
+            name: "home-and-away".to_owned(),
             svg,
             alternative: "Accuracy at home against accuracy on other domains, a dot a run.".to_owned(),
             caption: "Harder domains lie lower whatever is plugged: compare colours, not places.".to_owned(),
@@ -265,8 +270,8 @@ fn definitions(answer: &TransferAnswer) -> Vec<String> {
             "Classes are compared by name and order; pairs whose classes differ are not available.",
             "Texts of a test set that also stand in the training set of the row are found exactly and nearly; gains are \
              given with and without them.",
-            "The proxy A-distance and the generalisation gap need hidden states and training accuracies, which these \
-             runs do not keep.",
+            "The generalisation gap, training accuracy minus that on tests at home, is not available: runs keep the loss \
+             of training batches, taken with dropout and while the weights move, and no accuracy on the training split.",
         ]
         .map(str::to_owned),
     );

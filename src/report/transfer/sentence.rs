@@ -31,13 +31,14 @@ fn of_chosen(answer: &TransferAnswer, layer: &str, row: &ConditionTransfer) -> S
              another domain{known}"
         );
     };
-    let elsewhere = format!(
-        "{} points over no plug on other domains (95% interval {} to {}, mean of {})",
-        points(away.estimate.value),
-        points(away.estimate.low),
-        points(away.estimate.high),
-        of(away),
-    );
+    // a sentence that begins with the place does not end with it
+    let there = |place: &str| {
+        let estimate = &away.estimate;
+        let (low, high) = (points(estimate.low), points(estimate.high));
+        let value = points(estimate.value);
+        format!("{value} points over no plug{place} (95% interval {low} to {high}, mean of {})", of(away))
+    };
+    let elsewhere = there(" on other domains");
     let at_home = home.map_or_else(String::new, |home| {
         format!(
             ", {} at home ({} to {})",
@@ -51,10 +52,11 @@ fn of_chosen(answer: &TransferAnswer, layer: &str, row: &ConditionTransfer) -> S
         format!("The gain of {layer} in {slm} carries over: {elsewhere}{at_home}")
     } else if away.estimate.low > 0.0 {
         format!(
-            "On other domains {layer} in {slm} beats no plug, at home it is not shown to: {elsewhere}{at_home}"
+            "On other domains {layer} in {slm} beats no plug, at home it is not shown to: {}{at_home}",
+            there("")
         )
     } else if away.estimate.high < 0.0 {
-        format!("On other domains {layer} in {slm} hurts: {elsewhere}{at_home}")
+        format!("On other domains {layer} in {slm} hurts: {}{at_home}", there(""))
     } else if gains_home {
         format!("That the gain of {layer} in {slm} carries over is not shown: {elsewhere}{at_home}")
     } else {

@@ -15,7 +15,7 @@ fn context() -> ReportContext {
 fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     let answer = synthetic::study().answer().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let files = write_transfer(folder.path(), &answer, &context()).unwrap();
+    let files = write_transfer(folder.path(), &answer, &context(), &Distances::default()).unwrap();
     assert_eq!(files.len(), 8);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     let sentence = transfer_sentence(&answer, false);
@@ -34,6 +34,8 @@ fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     assert!(table.lines().all(|line| line.matches(',').count() == 28), "{table}");
     assert!(read("transfer.tex").contains("(+8.0$^*$)"));
     assert!(read("transfer.html").contains("<svg role=\"img\""));
+    // a field tells its values at the pointer
+    assert!(read("transfer.html").contains("trained on films, tested on "));
     assert!(
         std::fs::read_dir(folder.path())
             .unwrap()
@@ -76,7 +78,7 @@ fn names_of_domains_cannot_break_any_page() {
     study.domains[2].name = "a_b & <script>|$".into();
     let answer = study.answer().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write_transfer(folder.path(), &answer, &context()).unwrap();
+    write_transfer(folder.path(), &answer, &context(), &Distances::default()).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     // the page has a script of its own, so the name is looked for with what stands around it
     assert!(read("transfer.html").contains("a_b &amp; &lt;script&gt;|$"));

@@ -173,6 +173,21 @@ impl Work {
         Ok(manifest)
     }
 
+    /// Begins the files of all sites of a model that is passed as a whole, `n` rows each; what was
+    /// done before is thrown away. Sites need their names, layers and widths only.
+    ///
+    /// # Errors
+    /// Refusals of the file system.
+    pub fn together(mut self, n: usize, sites: Vec<Site>) -> Result<Together, Error> {
+        self.restart()?;
+        let mut files = Vec::with_capacity(sites.len());
+        for (at, site) in sites.into_iter().enumerate() {
+            let file = SiteFile::create(&self.folder, at, n, site.width)?;
+            files.push((site, file));
+        }
+        Ok(Together { work: self, files })
+    }
+
     /// Throws away what was done.
     ///
     /// # Errors
@@ -182,6 +197,36 @@ impl Work {
         fs::create_dir_all(&self.folder).map_err(|e| runs::Error::io("create", &self.folder, e))?;
         self.progress = Progress { key: std::mem::take(&mut self.progress.key), ..Progress::default() };
         Ok(())
+    }
+}
+
+/// All sites at once: a batch of rows leaves memory as soon as it is there.
+pub struct Together {
+    work: Work,
+    files: Vec<(Site, SiteFile)>,
+}
+
+impl Together {
+    /// Adds rows to the `at`-th site.
+    ///
+    /// # Errors
+    /// A site that there is not, more rows than announced, and refusals of the file system.
+    pub fn push(&mut self, at: usize, rows: &[f32]) -> Result<(), Error> {
+        let (representation, count) = (self.work.progress.key.clone(), self.files.len());
+        let (_, file) = self.files.get_mut(at).ok_or(Error::Site { representation, site: at, count })?;
+        file.push(rows)
+    }
+
+    /// Ends all files, adds the manifest and puts the folder into its place.
+    ///
+    /// # Errors
+    /// Rows that are missing, a manifest that contradicts itself, and refusals of the file system.
+    pub fn publish(mut self, manifest: Manifest) -> Result<Manifest, Error> {
+        for (mut site, file) in self.files {
+            (site.file, site.sha256) = file.finish()?;
+            self.work.progress.sites.push(site);
+        }
+        self.work.publish(manifest)
     }
 }
 

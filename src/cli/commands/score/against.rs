@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::super::attachments::RESAMPLES;
 use super::super::super::error::Error;
 use super::tables::Row;
 use crate::analysis::agreement::{self, Agreement, Measured, Question, Truth};
@@ -14,9 +15,6 @@ use crate::error::Failure;
 use crate::runs::columns::Columns;
 use crate::runs::representations::Manifest;
 use crate::seed::Seed;
-
-/// Resamples of the intervals of an agreement.
-const RESAMPLES: usize = 2_000;
 
 /// How far each score agrees with a study.
 pub(super) struct Agreements {

@@ -12,10 +12,11 @@ use serde_json::json;
 pub(crate) use self::against::ranked;
 pub(crate) use self::scoring::Scoring;
 use self::scoring::Types;
-use self::tables::Row;
+pub(crate) use self::tables::Row;
 pub(crate) use self::tables::{long, reasons};
 use super::super::Context;
 use super::super::args::ScoreArgs;
+use super::super::attachments;
 use super::super::error::Error;
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
@@ -138,6 +139,7 @@ impl Job<'_> {
         let folder = self.args.out.join("scores").join(name);
         let long = long(&rows, &self.train, self.evaluated.as_ref());
         let mut files = long.write(&folder)?;
+        files.push(attachments::write_scores(&folder, &self.train, &rows, self.args.seed)?);
         let agreement = against.map(|answer| against::agreements(&rows, answer, Seed(self.args.seed)));
         if let Some(agreement) = &agreement {
             files.extend(agreement.long().write(&folder)?);

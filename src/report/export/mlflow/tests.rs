@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::super::scalars::tests::run;
 use super::*;
 use crate::error::{Category, Diagnose};
+use crate::runs::record::FailureKind;
 
 #[derive(Default)]
 struct Kept {
@@ -206,6 +207,29 @@ fn exporting_again_finds_the_run_and_sends_nothing() {
     assert_eq!(fake.open().unwrap().write(&run, 0).unwrap(), Outcome::Present);
     assert_eq!((fake.calls("log-batch"), fake.calls("runs/create")), (sent, 1));
     assert_eq!(fake.state.lock().unwrap().experiments.len(), 1);
+}
+
+#[test]
+fn a_failed_run_is_marked_once_and_replaced_by_the_one_that_succeeds() {
+    let fake = Fake::start();
+    let done = run("3fa8c0d1", 7, 8);
+    let mut failed = done.record.clone();
+    failed.status = Status::Failed { kind: FailureKind::Diverged, reason: "loss is NaN".into() };
+    failed.result = None;
+    for _ in 0..2 {
+        fake.open().unwrap().write_failed(&failed).unwrap();
+    }
+    {
+        let state = fake.state.lock().unwrap();
+        assert_eq!(state.runs.len(), 1);
+        let kept = &state.runs[0];
+        assert_eq!((kept.status.as_str(), kept.tags[FAILURE].as_str()), ("FAILED", "loss is NaN"));
+        assert!(!kept.tags.contains_key(COMPLETE) && kept.points.is_empty());
+    }
+    assert_eq!(fake.open().unwrap().write(&done, 0).unwrap(), Outcome::Written);
+    fake.open().unwrap().write_failed(&failed).unwrap();
+    let state = fake.state.lock().unwrap();
+    assert_eq!((state.runs.len(), state.runs[0].status.as_str()), (1, "FINISHED"));
 }
 
 #[test]
