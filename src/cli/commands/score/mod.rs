@@ -16,7 +16,7 @@ use super::super::error::Error;
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
 use crate::analysis::probing::control::{Examples, first_word, selectivity};
-use crate::analysis::scores::table::Evaluation;
+use crate::analysis::scores::table::{Evaluation, Layer};
 use crate::analysis::scores::{Method, Score, method};
 use crate::error::Failure;
 use crate::runs::Store;
@@ -248,10 +248,11 @@ impl Job<'_> {
             };
             let evaluation = other.as_ref().map(|(x, labels)| Evaluation::new(x.view(), labels));
             let labels = &self.train.labels;
+            let layer = Layer::new(x.view(), labels);
             let mut scores: Vec<Score> = self
                 .methods
                 .iter()
-                .map(|method| method.score(x.view(), labels, evaluation.as_ref(), seed))
+                .map(|method| method.score_of(&layer, evaluation.as_ref(), seed))
                 .collect();
             if let (Some((of_train, of_other)), Some((other, gold))) = (types, &other) {
                 let fitted = Examples { features: x.view(), labels, types: of_train };
