@@ -146,7 +146,13 @@ impl Work<'_> {
         for (measure, grid) in measures.iter().zip(&mut found) {
             if grid.is_none() {
                 self.context.output.say(&format!("{}: preparing layers", measure.title));
-                *grid = Some(self.named(measure, self.prepared(measure, stop)?));
+                let mut whole = self.named(measure, self.prepared(measure, stop)?);
+                let (n, most) = (self.layers.rows(), self.args.examples as usize);
+                if n > most {
+                    let join = if whole.settings.is_empty() { "" } else { ", " };
+                    whole.settings.push_str(&format!("{join}{most} of {n} examples, drawn by the seed"));
+                }
+                *grid = Some(whole);
             }
         }
         Ok(found.into_iter().flatten().collect())
