@@ -176,7 +176,7 @@ impl Problem<'_> {
     ) -> (f64, Vec<f64>) {
         let x = self.x.slice(s![start..end, ..]);
         if self.outputs == 1 {
-            return self.part_of_two(x, weights.row(0), intercepts[0], &self.labels[start..end]);
+            return part_of_two(x, weights.row(0), intercepts[0], &self.labels[start..end]);
         }
         // logits, then what the loss says of each
         let mut residuals = x.dot(&weights.t()) + ArrayView1::from(intercepts);
@@ -192,32 +192,6 @@ impl Problem<'_> {
         (loss, gradient)
     }
 
-    /// [`Self::part`] of two classes: each row is read once, for its logit and its part of the gradient.
-    fn part_of_two(
-        &self,
-        x: ArrayView2<'_, f64>,
-        weights: ArrayView1<'_, f64>,
-        intercept: f64,
-        labels: &[usize],
-    ) -> (f64, Vec<f64>) {
-        let width = x.ncols();
-        let mut gradient = vec![0.0; width + 1];
-        let mut loss = 0.0;
-        with_row(weights, |weights| {
-            for (row, &label) in x.rows().into_iter().zip(labels) {
-                with_row(row, |row| {
-                    let target = if label == 1 { 1.0 } else { 0.0 };
-                    let logit = dot(row, weights) + intercept;
-                    loss += softplus(logit) - target * logit;
-                    let residual = 1.0 / (1.0 + (-logit).exp()) - target;
-                    add(&mut gradient[..width], residual, row);
-                    gradient[width] += residual;
-                });
-            }
-        });
-        (loss, gradient)
-    }
-
     /// A gradient times a guess of the inverse Hessian, which takes no heed of how classes go together.
     fn guess(&self, gradient: &[f64], inverse: &Inverse<'_>, intercept: f64) -> Vec<f64> {
         let (weights, intercepts) = gradient.split_at(self.outputs * self.x.ncols());
@@ -228,6 +202,31 @@ impl Problem<'_> {
         guess.extend(intercepts.iter().map(|part| part / intercept));
         guess
     }
+}
+
+/// [`Problem::part`] of two classes: each row is read once, for its logit and its part of the gradient.
+fn part_of_two(
+    x: ArrayView2<'_, f64>,
+    weights: ArrayView1<'_, f64>,
+    intercept: f64,
+    labels: &[usize],
+) -> (f64, Vec<f64>) {
+    let width = x.ncols();
+    let mut gradient = vec![0.0; width + 1];
+    let mut loss = 0.0;
+    with_row(weights, |weights| {
+        for (row, &label) in x.rows().into_iter().zip(labels) {
+            with_row(row, |row| {
+                let target = if label == 1 { 1.0 } else { 0.0 };
+                let logit = dot(row, weights) + intercept;
+                loss += softplus(logit) - target * logit;
+                let residual = 1.0 / (1.0 + (-logit).exp()) - target;
+                add(&mut gradient[..width], residual, row);
+                gradient[width] += residual;
+            });
+        }
+    });
+    (loss, gradient)
 }
 
 /// `ln(1 + e^x)` without overflow.

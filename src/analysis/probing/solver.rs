@@ -2,7 +2,7 @@
 //! and Overton, 2013), for smooth and strictly convex functions, from a first guess of the inverse
 //! Hessian where there is one.
 
-use super::products::{add, dot};
+use super::products::add;
 
 /// Pairs of steps and changes that stand for the curvature.
 const MEMORY: usize = 10;
@@ -123,6 +123,10 @@ impl Search<'_> {
         }
         enough
     }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Cholesky {
         let mut x = right.to_vec();
         let n = x.len();
         let rows = self.factor.as_slice().expect("the factor is made in row-major order");
-        let row = |at: usize| &rows[at * n..at * n + at + 1];
+        let row = |at: usize| &rows[at * n..=at * n + at];
         for at in 0..n {
             let row = row(at);
             x[at] = (x[at] - dot(&row[..at], &x[..at])) / row[at];

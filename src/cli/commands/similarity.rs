@@ -149,8 +149,9 @@ impl Work<'_> {
                 let mut whole = self.named(measure, self.prepared(measure, stop)?);
                 let (n, most) = (self.layers.rows(), self.args.examples as usize);
                 if n > most {
-                    let join = if whole.settings.is_empty() { "" } else { ", " };
-                    whole.settings.push_str(&format!("{join}{most} of {n} examples, drawn by the seed"));
+                    let drawn = format!("{most} of {n} examples, drawn by the seed");
+                    let known = std::mem::take(&mut whole.settings);
+                    whole.settings = if known.is_empty() { drawn } else { format!("{known}, {drawn}") };
                 }
                 *grid = Some(whole);
             }
