@@ -184,6 +184,7 @@ pub(super) fn further_sentences(answer: &LayerAnswer) -> String {
             size_in_points(detectable)
         ));
     }
+    sentences.extend(without_the_curse(answer));
     if !answer.warnings.is_empty() {
         sentences.push(format!(
             "{} what this answer can claim: see Warnings.",
@@ -195,4 +196,20 @@ pub(super) fn further_sentences(answer: &LayerAnswer) -> String {
         ));
     }
     sentences.join(" ")
+}
+
+/// What being picked as the best of several layers flatters on validation.
+fn without_the_curse(answer: &LayerAnswer) -> Option<String> {
+    let compared = answer.behind.len();
+    let picked = answer.corrected.as_ref().ok().filter(|_| compared > 1)?;
+    let layer = answer.behind.get(picked.condition)?.layer;
+    Some(format!(
+        "Being picked as the best of {compared} layers flatters layer {layer} on validation by about {}: without that \
+         it has {}% ({} to {}), not {}%.",
+        size_in_points(picked.surplus),
+        percent(picked.corrected.value),
+        percent(picked.corrected.low),
+        percent(picked.corrected.high),
+        percent(picked.observed)
+    ))
 }

@@ -1,10 +1,12 @@
 //! Reports of studies with known truth: what the first sentence says, that nothing from outside
 //! gets out of its place, and that the files hold what they promise.
 
+use super::answer::further_sentences;
 use super::*;
 use crate::analysis::layers::synthetic::{Made, hump};
 use crate::analysis::layers::{Condition, LayerAnswer};
 use crate::analysis::statistics::Estimate;
+use crate::analysis::statistics::winner::Corrected;
 
 /// An answer of 32 layers whose claims are set to the given numbers, in points:
 /// (against, value, low, high).
@@ -57,6 +59,19 @@ fn a_clear_winner_is_said_to_be_the_best() {
         "Layer 21 of llama3-8b is the best of 32 layers on sst2; it was chosen on validation and has on test +2.0 \
          points over no plug (95% interval +1.1 to +2.9), +1.0 over the last layer (+0.4 to +1.6); no plug has 91.2%."
     );
+}
+
+#[test]
+fn what_the_pick_flatters_is_told_where_there_was_one() {
+    let mut answer = answer(vec![21], 21, &[(Condition::base(), 2.0, 1.1, 2.9)]);
+    let estimate = Estimate { value: 0.912, low: 0.9, high: 0.93, standard_error: 0.004, n: 872 };
+    answer.corrected = Ok(Corrected { condition: 21, observed: 0.918, surplus: 0.006, corrected: estimate });
+    let text = further_sentences(&answer);
+    let told = "Being picked as the best of 32 layers flatters layer 21 on validation by about 0.6 points: without \
+                that it has 91.2% (90.0 to 93.0), not 91.8%.";
+    assert!(text.contains(told), "{text}");
+    answer.behind.truncate(1);
+    assert!(!further_sentences(&answer).contains("flatters"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::OfSet;
 use super::gather::{Group, Run};
 use crate::analysis::statistics::Estimate;
 use crate::analysis::statistics::aso::{AlmostOrder, almost_order};
+use crate::analysis::statistics::bca;
 use crate::analysis::statistics::bootstrap::{Resampling, Tested};
 use crate::analysis::statistics::effect::{a12, cliff_delta, d_z, hedges_g};
 use crate::analysis::statistics::estimate::{Undefined, or_reason};
@@ -60,6 +61,9 @@ pub struct Pair {
     pub seeds: Vec<u64>,
     /// First minus second with the two-level paired bootstrap interval.
     pub difference: Tested,
+    /// The same difference with the bias-corrected and accelerated interval of the same resamples.
+    #[serde(serialize_with = "or_reason")]
+    pub bca: Result<Estimate, Undefined>,
     /// Its p value after Holm's correction over all pairs.
     pub p_holm: f64,
     /// First minus second of each seed.
@@ -94,6 +98,13 @@ pub struct Pair {
     pub differs_in: Vec<String>,
 }
 
+/// First minus second of each example, the mean over seeds.
+fn parts(common: &[(&Run, &Run)]) -> Vec<f64> {
+    let examples = common.first().map_or(0, |(a, _)| a.scores.len());
+    let of = |at: usize| common.iter().map(|(a, b)| a.scores[at] - b.scores[at]).sum::<f64>();
+    (0..examples).map(|at| of(at) / common.len() as f64).collect()
+}
+
 /// Compares two groups on the same examples with a seed in common. Corrections over all pairs are
 /// made by the caller; the order of accuracies by [`order`].
 ///
@@ -108,7 +119,9 @@ pub(super) fn compare(
     let common = common(first, second);
     let places: Vec<(usize, usize)> =
         common.iter().map(|(a, b)| (drawn.places[&a.cell], drawn.places[&b.cell])).collect();
-    let difference = drawn.replicates.as_ref().map_err(Clone::clone)?.difference(&places)?;
+    let replicates = drawn.replicates.as_ref().map_err(Clone::clone)?;
+    let difference = replicates.difference(&places)?;
+    let bca = bca::interval(&replicates.drawn_difference(&places)?, &parts(&common), resampling.confidence);
     let (of_first, of_second): (Vec<f64>, Vec<f64>) =
         common.iter().map(|(a, b)| (a.accuracy(), b.accuracy())).unzip();
     let by_seed: Vec<f64> = of_first.iter().zip(&of_second).map(|(a, b)| a - b).collect();
@@ -133,6 +146,7 @@ pub(super) fn compare(
         seeds: common.iter().map(|(a, _)| a.seed).collect(),
         detectable: detectable_with(difference.estimate.standard_error, Demand::default()),
         difference,
+        bca,
         p_holm: difference.p,
         sign_flip: over_seeds(by_seed.len()).and_then(|()| sign_flip(&by_seed, resampling.seed)),
         wilcoxon: over_seeds(by_seed.len()).and_then(|()| wilcoxon(&by_seed)),

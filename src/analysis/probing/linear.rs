@@ -5,7 +5,8 @@
 
 use super::super::scores::{Labelled, Undefined};
 use super::super::statistics::{self, Estimate};
-use super::logistic::{Fit, Model, fit, likeliest};
+use super::curvature::Curvature;
+use super::logistic::{Fit, Model, fit_along, likeliest};
 use super::scaling::Scaling;
 use crate::analysis::statistics::bootstrap::quantile;
 use crate::analysis::statistics::proportion::wilson;
@@ -61,7 +62,9 @@ pub fn probe(
     let gold = evaluated(train, features, labels)?;
     let (c, at_edge) = choose(train, seed)?;
     let scaling = Scaling::of(train.features);
-    let model = fit(scaling.apply(train.features).view(), &train.labels, train.classes(), Fit::new(c), None);
+    let x = scaling.apply(train.features);
+    let curvature = Curvature::of(x.view());
+    let model = fit_along(x.view(), &train.labels, train.classes(), Fit::new(c), None, Some(&curvature));
     let logs = model.log_probabilities(scaling.apply(features).view());
     let predicted: Vec<u32> = logs.rows().into_iter().map(|row| likeliest(row) as u32).collect();
     let losses: Vec<f64> =
@@ -120,10 +123,12 @@ fn choose(train: &Labelled<'_>, seed: Seed) -> Result<(f64, bool), Undefined> {
     let x = scaling.apply(x.view());
     let (held_x, held_labels) = part(&held);
     let held_x = scaling.apply(held_x.view());
+    let curvature = Curvature::of(x.view());
     let mut model: Option<Model> = None;
     let mut best = (f64::INFINITY, 0);
     for (at, &c) in GRID.iter().enumerate() {
-        let next = fit(x.view(), &labels, train.classes(), Fit::new(c), model.as_ref());
+        let settings = Fit::new(c);
+        let next = fit_along(x.view(), &labels, train.classes(), settings, model.as_ref(), Some(&curvature));
         let logs = next.log_probabilities(held_x.view());
         let loss = -held_labels.iter().enumerate().map(|(row, &class)| logs[[row, class]]).sum::<f64>();
         if loss < best.0 {

@@ -2,7 +2,9 @@
 //! states it. Two classes have one logit, C > 2 classes have C. The penalty keeps separable data
 //! from diverging; the intercept is free unless told otherwise.
 
-use super::solver::minimise;
+use super::curvature::{Curvature, Inverse};
+use super::products::{add, dot, with_row};
+use super::solver::{Guess, minimise};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -61,6 +63,15 @@ impl Model {
         logs
     }
 
+    /// Mean over the examples of the predictions' variance, in units of that of two equal chances for
+    /// C classes: at most 1 / C.
+    fn variance(&self, x: ArrayView2<'_, f64>) -> f64 {
+        let logs = self.log_probabilities(x);
+        let sum: f64 = logs.iter().map(|log| log.exp() * (1.0 - log.exp())).sum();
+        let most = (self.classes - 1) as f64 * x.nrows() as f64;
+        (sum / most).max(f64::MIN_POSITIVE)
+    }
+
     /// The likeliest class of each example; the first of equal ones.
     pub fn predict(&self, x: ArrayView2<'_, f64>) -> Vec<usize> {
         self.log_probabilities(x).rows().into_iter().map(likeliest).collect()
@@ -80,6 +91,19 @@ pub fn fit<'a>(
     settings: Fit,
     start: Option<&Model>,
 ) -> Model {
+    fit_along(x, labels, classes, settings, start, None)
+}
+
+/// As [`fit`], in fewer steps for knowing the curvature of the same features, whose columns have mean
+/// zero.
+pub(super) fn fit_along<'a>(
+    x: ArrayView2<'a, f64>,
+    labels: &'a [usize],
+    classes: usize,
+    settings: Fit,
+    start: Option<&Model>,
+    curvature: Option<&Curvature<'a>>,
+) -> Model {
     let (outputs, width) = (if classes == 2 { 1 } else { classes }, x.ncols());
     let problem = Problem { x, labels, outputs, settings };
     let size = outputs * (width + 1);
@@ -89,8 +113,16 @@ pub fn fit<'a>(
         Some(model) => model.weights.iter().chain(&model.intercepts).copied().collect(),
         None => vec![0.0; size],
     };
-    let found =
-        minimise(point, settings.tolerance * scale, settings.most_steps, |point| problem.value(point));
+    let variance = start.map_or(1.0 / classes as f64, |model| model.variance(x));
+    let weight = settings.c * if classes == 2 { variance / 2.0 } else { variance };
+    let inverse = curvature.and_then(|curvature| curvature.inverse(weight));
+    let guess = inverse.as_ref().map(|inverse| {
+        let intercept = weight * x.nrows() as f64 + if settings.penalise_intercept { 1.0 } else { 0.0 };
+        move |gradient: &[f64]| problem.guess(gradient, inverse, intercept)
+    });
+    let guess = guess.as_ref().map(|guess| guess as &Guess<'_>);
+    let tolerance = settings.tolerance * scale;
+    let found = minimise(point, tolerance, settings.most_steps, guess, |point| problem.value(point));
     let (weights, intercepts) = found.point.split_at(outputs * width);
     Model {
         weights: Array2::from_shape_vec((outputs, width), weights.to_vec()).expect("the point has this size"),
@@ -101,6 +133,7 @@ pub fn fit<'a>(
     }
 }
 
+#[derive(Clone, Copy)]
 struct Problem<'a> {
     x: ArrayView2<'a, f64>,
     labels: &'a [usize],
@@ -142,25 +175,58 @@ impl Problem<'_> {
         (start, end): (usize, usize),
     ) -> (f64, Vec<f64>) {
         let x = self.x.slice(s![start..end, ..]);
+        if self.outputs == 1 {
+            return part_of_two(x, weights.row(0), intercepts[0], &self.labels[start..end]);
+        }
         // logits, then what the loss says of each
         let mut residuals = x.dot(&weights.t()) + ArrayView1::from(intercepts);
         let mut loss = 0.0;
         for (mut row, &label) in residuals.rows_mut().into_iter().zip(&self.labels[start..end]) {
-            if self.outputs == 1 {
-                let target = if label == 1 { 1.0 } else { 0.0 };
-                loss += softplus(row[0]) - target * row[0];
-                row[0] = 1.0 / (1.0 + (-row[0]).exp()) - target;
-            } else {
-                let whole = log_sum(row.view());
-                loss += whole - row[label];
-                row.mapv_inplace(|logit| (logit - whole).exp());
-                row[label] -= 1.0;
-            }
+            let whole = log_sum(row.view());
+            loss += whole - row[label];
+            row.mapv_inplace(|logit| (logit - whole).exp());
+            row[label] -= 1.0;
         }
         let mut gradient: Vec<f64> = residuals.t().dot(&x).iter().copied().collect();
         gradient.extend(residuals.sum_axis(Axis(0)));
         (loss, gradient)
     }
+
+    /// A gradient times a guess of the inverse Hessian, which takes no heed of how classes go together.
+    fn guess(&self, gradient: &[f64], inverse: &Inverse<'_>, intercept: f64) -> Vec<f64> {
+        let (weights, intercepts) = gradient.split_at(self.outputs * self.x.ncols());
+        let mut guess = Vec::with_capacity(gradient.len());
+        for weights in weights.chunks_exact(self.x.ncols().max(1)) {
+            guess.extend(inverse.apply(weights));
+        }
+        guess.extend(intercepts.iter().map(|part| part / intercept));
+        guess
+    }
+}
+
+/// [`Problem::part`] of two classes: each row is read once, for its logit and its part of the gradient.
+fn part_of_two(
+    x: ArrayView2<'_, f64>,
+    weights: ArrayView1<'_, f64>,
+    intercept: f64,
+    labels: &[usize],
+) -> (f64, Vec<f64>) {
+    let width = x.ncols();
+    let mut gradient = vec![0.0; width + 1];
+    let mut loss = 0.0;
+    with_row(weights, |weights| {
+        for (row, &label) in x.rows().into_iter().zip(labels) {
+            with_row(row, |row| {
+                let target = if label == 1 { 1.0 } else { 0.0 };
+                let logit = dot(row, weights) + intercept;
+                loss += softplus(logit) - target * logit;
+                let residual = 1.0 / (1.0 + (-logit).exp()) - target;
+                add(&mut gradient[..width], residual, row);
+                gradient[width] += residual;
+            });
+        }
+    });
+    (loss, gradient)
 }
 
 /// `ln(1 + e^x)` without overflow.
@@ -245,6 +311,33 @@ mod tests {
         assert_eq!(one.weights, three.weights);
         let warm = fit(x.view(), &labels, 2, exact(0.1), Some(&fit(x.view(), &labels, 2, exact(0.01), None)));
         assert!((&warm.weights - &one.weights).iter().all(|part| part.abs() < 1e-8));
+    }
+
+    #[test]
+    fn knowing_the_curvature_moves_no_minimum_in_either_shape() {
+        for (n, width) in [(300, 40), (40, 300)] {
+            let (raw, labels) = shifted(n, width, 1.5, 4);
+            let scale = Array2::from_shape_fn((n, width), |(_, at)| 1.0 / (1 + at) as f64);
+            let x = crate::analysis::scores::linear::centred((raw * scale).view());
+            for classes in [2, 3] {
+                let labels: Vec<usize> = labels
+                    .iter()
+                    .enumerate()
+                    .map(|(at, label)| (*label as usize + at / 7) % classes)
+                    .collect();
+                let curvature = Curvature::of(x.view());
+                for c in [1e-3, 1.0] {
+                    for penalise_intercept in [true, false] {
+                        let settings = Fit { penalise_intercept, ..exact(c) };
+                        let plain = fit(x.view(), &labels, classes, settings, None);
+                        let along = fit_along(x.view(), &labels, classes, settings, None, Some(&curvature));
+                        assert!(plain.converged && along.converged && along.steps <= plain.steps + 5);
+                        let apart = &plain.weights - &along.weights;
+                        assert!(apart.iter().all(|part| part.abs() < 1e-7), "{n} {classes} {c} {apart}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! free of choice, and reads the features twice a step. Its minimum is the same, which a test holds.
 
 pub mod control;
+mod curvature;
 pub mod domain;
 pub mod linear;
 pub mod logistic;
 pub mod online;
+pub(crate) mod products;
 mod scaling;
 mod solver;

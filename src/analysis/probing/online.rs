@@ -11,12 +11,12 @@
 
 use super::super::scores::{Labelled, Undefined};
 use super::super::statistics::{self, Estimate};
+use super::curvature::Curvature;
 use super::linear::GRID;
-use super::logistic::{Fit, fit};
+use super::logistic::{Fit, Model, fit_along};
 use super::scaling::Scaling;
 use crate::seed::Seed;
 use ndarray::Axis;
-use rayon::prelude::*;
 use serde::Serialize;
 use std::f64::consts::LN_2;
 use std::ops::Range;
@@ -110,12 +110,17 @@ pub fn description_length(data: &Labelled<'_>, seed: Seed) -> Result<Code, Undef
         let labels: Vec<usize> = rows(seen).iter().map(|&row| data.labels[row]).collect();
         let ahead = scaling.apply(data.features.select(Axis(0), rows(next.clone())).view());
         let gold: Vec<usize> = rows(next).iter().map(|&row| data.labels[row]).collect();
+        let curvature = Curvature::of(x.view());
+        // each strength starts where the one before has ended
+        let mut model: Option<Model> = None;
         let logs: Vec<Vec<f64>> = GRID
-            .par_iter()
+            .iter()
             .map(|&c| {
                 let settings = Fit { penalise_intercept: true, ..Fit::new(c) };
-                let model = fit(x.view(), &labels, data.classes(), settings, None);
-                let logs = model.log_probabilities(ahead.view());
+                let next =
+                    fit_along(x.view(), &labels, data.classes(), settings, model.as_ref(), Some(&curvature));
+                let logs = next.log_probabilities(ahead.view());
+                model = Some(next);
                 gold.iter().enumerate().map(|(row, &class)| logs[[row, class]]).collect()
             })
             .collect();

@@ -1,5 +1,8 @@
 //! Limited-memory BFGS with a weak Wolfe line search (Liu and Nocedal, 1989; the bisection of Lewis
-//! and Overton, 2013), for smooth and strictly convex functions.
+//! and Overton, 2013), for smooth and strictly convex functions, from a first guess of the inverse
+//! Hessian where there is one.
+
+use super::products::add;
 
 /// Pairs of steps and changes that stand for the curvature.
 const MEMORY: usize = 10;
@@ -22,11 +25,15 @@ pub(super) struct Minimum {
     pub(super) converged: bool,
 }
 
+/// The product of a gradient with a guess of the inverse Hessian.
+pub(super) type Guess<'a> = dyn Fn(&[f64]) -> Vec<f64> + 'a;
+
 /// Minimises from `point` until no part of the gradient is above `tolerance`.
 pub(super) fn minimise(
     mut point: Vec<f64>,
     tolerance: f64,
     most_steps: usize,
+    guess: Option<&Guess<'_>>,
     mut function: impl FnMut(&[f64]) -> (f64, Vec<f64>),
 ) -> Minimum {
     let (mut value, mut gradient) = function(&point);
@@ -36,9 +43,10 @@ pub(super) fn minimise(
         if largest <= tolerance || steps == most_steps {
             return Minimum { point, steps, converged: largest <= tolerance };
         }
-        let direction = downhill(&gradient, &memory);
+        let direction = downhill(&gradient, &memory, guess);
         let slope = dot(&gradient, &direction);
-        let first = if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
+        let plain = memory.is_empty() && guess.is_none();
+        let first = if plain { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
         let search = Search { point: &point, direction: &direction, value, slope, first };
         let Some((next, next_value, next_gradient)) = search.run(&mut function) else {
             // no step lowers the value any more: rounding has been reached before the tolerance
@@ -63,14 +71,16 @@ pub(super) fn minimise(
 }
 
 /// Minus the gradient times the inverse Hessian that the memory stands for.
-fn downhill(gradient: &[f64], memory: &[(Vec<f64>, Vec<f64>, f64)]) -> Vec<f64> {
+fn downhill(gradient: &[f64], memory: &[(Vec<f64>, Vec<f64>, f64)], guess: Option<&Guess<'_>>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
     let mut along = vec![0.0; memory.len()];
     for (at, (step, change, curvature)) in memory.iter().enumerate().rev() {
         along[at] = dot(step, &direction) / curvature;
         add(&mut direction, -along[at], change);
     }
-    if let Some((_, change, curvature)) = memory.last() {
+    if let Some(guess) = guess {
+        direction = guess(&direction);
+    } else if let Some((_, change, curvature)) = memory.last() {
         let scale = curvature / dot(change, change);
         for part in &mut direction {
             *part *= scale;
@@ -119,10 +129,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn add(to: &mut [f64], scale: f64, other: &[f64]) {
-    to.iter_mut().zip(other).for_each(|(to, other)| *to += scale * other);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +138,7 @@ mod tests {
     fn a_stretched_bowl_is_walked_to_its_bottom() {
         let size = 30;
         let weight = |at: usize| 10f64.powf(4.0 * at as f64 / (size - 1) as f64);
-        let found = minimise(vec![0.0; size], 1e-10, 1_000, |x| {
+        let found = minimise(vec![0.0; size], 1e-10, 1_000, None, |x| {
             let off: Vec<f64> = x.iter().enumerate().map(|(at, x)| x - 1.0 / (at + 1) as f64).collect();
             let value = off.iter().enumerate().map(|(at, off)| 0.5 * weight(at) * off * off).sum();
             (value, off.iter().enumerate().map(|(at, off)| weight(at) * off).collect())
@@ -143,7 +149,7 @@ mod tests {
 
     #[test]
     fn running_out_of_steps_is_told() {
-        let found = minimise(vec![5.0, 5.0], 1e-12, 2, |x| {
+        let found = minimise(vec![5.0, 5.0], 1e-12, 2, None, |x| {
             (x[0].powi(4) + 100.0 * x[1].powi(2), vec![4.0 * x[0].powi(3), 200.0 * x[1]])
         });
         assert!(!found.converged);

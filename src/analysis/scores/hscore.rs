@@ -32,6 +32,11 @@ pub(crate) struct Covariance {
 }
 
 impl Covariance {
+    /// The one of these features, decomposed once.
+    fn of<'a>(data: &'a Labelled<'_>) -> Result<&'a Self, Undefined> {
+        data.shared.covariance.get_or_init(|| Self::new(data)).as_ref().map_err(Clone::clone)
+    }
+
     /// Decomposes the covariance of features `[N, D]`.
     ///
     /// # Errors
@@ -102,7 +107,7 @@ fn ledoit_wolf(values: &[f64], fourth: f64, mean: f64, (n, width): (f64, f64)) -
 /// # Errors
 /// [`Undefined::NotConverged`].
 pub fn hscore(data: &Labelled<'_>) -> Result<f64, Undefined> {
-    Ok(Covariance::new(data)?.score())
+    Ok(Covariance::of(data)?.score())
 }
 
 /// The H-score with Ledoit and Wolf's covariance, every covariance over n.
@@ -110,7 +115,7 @@ pub fn hscore(data: &Labelled<'_>) -> Result<f64, Undefined> {
 /// # Errors
 /// [`Undefined::NotConverged`].
 pub fn hscore_shrunk(data: &Labelled<'_>) -> Result<f64, Undefined> {
-    Ok(Covariance::new(data)?.shrunk_score())
+    Ok(Covariance::of(data)?.shrunk_score())
 }
 
 /// As [`hscore_shrunk`], but with the covariance of the class means over n - 1 while the shrunk one
@@ -120,7 +125,7 @@ pub fn hscore_shrunk(data: &Labelled<'_>) -> Result<f64, Undefined> {
 /// [`Undefined::NotConverged`].
 pub fn hscore_tll(data: &Labelled<'_>) -> Result<f64, Undefined> {
     let n = data.features.nrows() as f64;
-    Ok(Covariance::new(data)?.shrunk_score() * n / (n - 1.0))
+    Ok(Covariance::of(data)?.shrunk_score() * n / (n - 1.0))
 }
 
 /// Ledoit and Wolf's shrinkage of the features' covariance.
@@ -128,7 +133,7 @@ pub fn hscore_tll(data: &Labelled<'_>) -> Result<f64, Undefined> {
 /// # Errors
 /// [`Undefined::NotConverged`].
 pub fn ledoit_wolf_shrinkage(data: &Labelled<'_>) -> Result<f64, Undefined> {
-    Ok(Covariance::new(data)?.shrinkage())
+    Ok(Covariance::of(data)?.shrinkage())
 }
 
 #[cfg(test)]

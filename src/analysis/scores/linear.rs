@@ -2,6 +2,7 @@
 //! in an order that depends on the sizes only, so any number of threads gives the same bits.
 
 use super::Undefined;
+use crate::analysis::probing::products::{add, dot};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -98,13 +99,18 @@ impl Cholesky {
     pub(crate) fn solve(&self, right: &[f64]) -> Vec<f64> {
         let mut x = right.to_vec();
         let n = x.len();
-        for row in 0..n {
-            let known: f64 = (0..row).map(|at| self.factor[[row, at]] * x[at]).sum();
-            x[row] = (x[row] - known) / self.factor[[row, row]];
+        let rows = self.factor.as_slice().expect("the factor is made in row-major order");
+        let row = |at: usize| &rows[at * n..=at * n + at];
+        for at in 0..n {
+            let row = row(at);
+            x[at] = (x[at] - dot(&row[..at], &x[..at])) / row[at];
         }
-        for row in (0..n).rev() {
-            let known: f64 = (row + 1..n).map(|at| self.factor[[at, row]] * x[at]).sum();
-            x[row] = (x[row] - known) / self.factor[[row, row]];
+        // by rows again, which stand side by side: each known number leaves those before it
+        for at in (0..n).rev() {
+            let row = row(at);
+            x[at] /= row[at];
+            let known = -x[at];
+            add(&mut x[..at], known, &row[..at]);
         }
         x
     }

@@ -48,38 +48,64 @@ pub enum Recipe {
 /// least as many columns as examples): the evidence grows without end. [`Undefined::NotConverged`]
 /// after 100 000 sweeps.
 pub fn per_class(data: &Labelled<'_>, recipe: Recipe) -> Result<Vec<f64>, Undefined> {
+    Ok(evidences(data, recipe)?.iter().map(|evidence| evidence.value).collect())
+}
+
+/// An evidence and where it was reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// Log evidence an example.
+    pub value: f64,
+    /// Precision of the weights; infinite for the model without weights.
+    pub alpha: f64,
+    /// Precision of the noise.
+    pub beta: f64,
+}
+
+/// [`per_class`] with the precisions of each class.
+///
+/// # Errors
+/// As [`per_class`].
+pub fn evidences(data: &Labelled<'_>, recipe: Recipe) -> Result<Vec<Evidence>, Undefined> {
+    let seen = data.shared.seen.get_or_init(|| Seen::new(data)).as_ref().map_err(Clone::clone)?;
     let (n, width) = data.features.dim();
-    let targets = data.one_hot();
-    // squares of the label vectors along the left singular vectors, [min(n, D), C]
-    let (values, squares) = if n <= width {
-        let spectrum = spectrum(gram_of_rows(data.features), targets)?;
-        (spectrum.values, spectrum.along.mapv(|along| along * along))
-    } else {
-        let products = data.features.t().dot(&targets);
-        let spectrum = spectrum(gram_of_columns(data.features), products)?;
-        let floor = rounding(&spectrum.values, n);
-        let mut squares = spectrum.along.mapv(|along| along * along);
-        for (mut row, value) in squares.axis_iter_mut(Axis(0)).zip(&spectrum.values) {
-            // a direction that the features do not have holds nothing of the labels
-            row.mapv_inplace(|square| if *value > floor { square / value } else { 0.0 });
-        }
-        (spectrum.values, squares)
+    let evidence = |class: usize| {
+        let total = data.counts[class] as f64;
+        Problem { n, width, values: &seen.values, squares: &seen.squares, class, total }.evidence(recipe)
     };
-    let floor = rounding(&values, n.max(width));
-    let values: Vec<f64> = values.iter().map(|&value| if value > floor { value } else { 0.0 }).collect();
-    (0..data.classes())
-        .map(|class| {
-            let problem = Problem {
-                n,
-                width,
-                values: &values,
-                squares: &squares,
-                class,
-                total: data.counts[class] as f64,
-            };
-            problem.evidence(recipe)
-        })
-        .collect()
+    (0..data.classes()).map(evidence).collect()
+}
+
+/// What LogME must know of features and labels, whatever the recipe.
+pub(super) struct Seen {
+    /// Eigenvalues of `FᵀF` above rounding, else 0, `[min(n, D)]`.
+    values: Vec<f64>,
+    /// Squares of the label vectors along the left singular vectors, `[min(n, D), C]`.
+    squares: Array2<f64>,
+}
+
+impl Seen {
+    fn new(data: &Labelled<'_>) -> Result<Self, Undefined> {
+        let (n, width) = data.features.dim();
+        let targets = data.one_hot();
+        let (values, squares) = if n <= width {
+            let spectrum = spectrum(gram_of_rows(data.features), targets)?;
+            (spectrum.values, spectrum.along.mapv(|along| along * along))
+        } else {
+            let products = data.features.t().dot(&targets);
+            let spectrum = spectrum(gram_of_columns(data.features), products)?;
+            let floor = rounding(&spectrum.values, n);
+            let mut squares = spectrum.along.mapv(|along| along * along);
+            for (mut row, value) in squares.axis_iter_mut(Axis(0)).zip(&spectrum.values) {
+                // a direction that the features do not have holds nothing of the labels
+                row.mapv_inplace(|square| if *value > floor { square / value } else { 0.0 });
+            }
+            (spectrum.values, squares)
+        };
+        let floor = rounding(&values, n.max(width));
+        let values = values.iter().map(|&value| if value > floor { value } else { 0.0 }).collect();
+        Ok(Self { values, squares })
+    }
 }
 
 /// The mean of [`per_class`].
@@ -109,7 +135,7 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    fn evidence(&self, recipe: Recipe) -> Result<f64, Undefined> {
+    fn evidence(&self, recipe: Recipe) -> Result<Evidence, Undefined> {
         let squares: Vec<f64> = self.squares.column(self.class).to_vec();
         let unreached = (self.total - squares.iter().sum::<f64>()).max(0.0);
         let (sweeps, tolerance, damping) = match recipe {
@@ -119,7 +145,7 @@ impl Problem<'_> {
         let n = self.n as f64;
         let largest = self.values.iter().fold(0.0, |max: f64, value| max.max(*value));
         let mut ratio = 1.0;
-        let mut value = 0.0;
+        let mut found = Evidence { value: 0.0, alpha: ratio, beta: 1.0 };
         for _ in 0..sweeps {
             let (mut effective, mut weights, mut residual) = (0.0, 0.0, unreached);
             for (s, square) in self.values.iter().zip(&squares) {
@@ -131,21 +157,22 @@ impl Problem<'_> {
             let alpha = effective / (weights + damping);
             let beta = (n - effective) / (residual + damping);
             if recipe == Recipe::Converged && (alpha.is_infinite() || ratio > NO_WEIGHTS * largest) {
-                return Ok(0.5 * ((n / self.total).ln() - 1.0 - std::f64::consts::TAU.ln()));
+                let value = 0.5 * ((n / self.total).ln() - 1.0 - std::f64::consts::TAU.ln());
+                return Ok(Evidence { value, alpha: f64::INFINITY, beta: n / self.total });
             }
             if !beta.is_finite() || (recipe == Recipe::Converged && ratio < NO_NOISE * largest) {
                 return Err(Undefined::Unbounded);
             }
-            value = self.at(alpha, beta, residual, weights);
+            found = Evidence { value: self.at(alpha, beta, residual, weights), alpha, beta };
             let next = alpha / beta;
             let change = (next - ratio).abs() / ratio;
             ratio = next;
             if change <= tolerance {
-                return Ok(value);
+                return Ok(found);
             }
         }
         match recipe {
-            Recipe::Published => Ok(value),
+            Recipe::Published => Ok(found),
             Recipe::Converged => Err(Undefined::NotConverged { what: "the evidence", steps: SWEEPS }),
         }
     }

@@ -11,8 +11,12 @@ use super::leep::{leep, nce};
 use super::linear::centred;
 use super::spectrum::spectrum;
 use super::{Labelled, Undefined};
+use crate::analysis::statistics::distributions::normal_quantile;
+use crate::analysis::statistics::estimate::moments;
+use crate::analysis::statistics::{CONFIDENCE, Estimate};
 use crate::seed::{Seed, Stream};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use rayon::prelude::*;
 
 /// Principal components kept.
 pub const COMPONENTS: usize = 32;
@@ -20,6 +24,8 @@ pub const COMPONENTS: usize = 32;
 pub const GAUSSIANS_PER_CLASS: usize = 5;
 /// Examples that there must be for each Gaussian; fewer examples have fewer Gaussians.
 const EXAMPLES_PER_GAUSSIAN: usize = 5;
+/// Resamples of the intervals.
+const RESAMPLES: usize = 400;
 /// Columns of the power iteration beyond those kept, and its rounds.
 const SPARE: usize = 8;
 const POWER_ROUNDS: usize = 6;
@@ -35,7 +41,7 @@ const LEAST_VARIANCE: f64 = 1e-3;
 /// # Errors
 /// [`Undefined::NotConverged`] for features without any direction.
 pub fn nleep(data: &Labelled<'_>, seed: Seed) -> Result<f64, Undefined> {
-    leep(assignments(data, seed)?.view(), &labels(data))
+    with_assignments(data, seed, |soft| leep(soft.view(), &labels(data)))
 }
 
 /// [`nce`] of the mixture's hard assignments.
@@ -43,12 +49,79 @@ pub fn nleep(data: &Labelled<'_>, seed: Seed) -> Result<f64, Undefined> {
 /// # Errors
 /// As [`nleep`].
 pub fn nce_of_clusters(data: &Labelled<'_>, seed: Seed) -> Result<f64, Undefined> {
-    let soft = assignments(data, seed)?;
+    with_assignments(data, seed, |soft| nce(&hard(soft), &labels(data)))
+}
+
+/// [`nleep`] with its bootstrap interval over examples. The mixture is held as it was fitted, so what
+/// another draw of examples would do to it is not in the interval.
+///
+/// # Errors
+/// As [`nleep`].
+pub fn nleep_estimate(data: &Labelled<'_>, seed: Seed) -> Result<Estimate, Undefined> {
+    with_assignments(data, seed, |soft| {
+        resampled(&labels(data), seed.derive("nleep"), |rows, labels| {
+            leep(soft.select(Axis(0), rows).view(), labels)
+        })
+    })
+}
+
+/// [`nce_of_clusters`] with its bootstrap interval over examples, the mixture held.
+///
+/// # Errors
+/// As [`nleep`].
+pub fn nce_estimate(data: &Labelled<'_>, seed: Seed) -> Result<Estimate, Undefined> {
+    with_assignments(data, seed, |soft| {
+        let hard = hard(soft);
+        resampled(&labels(data), seed.derive("nce"), |rows, labels| {
+            nce(&rows.iter().map(|&row| hard[row]).collect::<Vec<_>>(), labels)
+        })
+    })
+}
+
+/// A statistic of all rows with the normal interval of its spread over resamples of the rows. A
+/// resample is fitted better by its own counts than all rows are by theirs, so the quantiles of the
+/// resamples lie too high and are not the interval.
+fn resampled(
+    labels: &[u32],
+    seed: Seed,
+    statistic: impl Fn(&[usize], &[u32]) -> Result<f64, Undefined> + Sync,
+) -> Result<Estimate, Undefined> {
+    let n = labels.len();
+    let all: Vec<usize> = (0..n).collect();
+    let value = statistic(&all, labels)?;
+    let values: Vec<f64> = (0..RESAMPLES)
+        .into_par_iter()
+        .filter_map(|at| {
+            let mut stream = seed.derive(&at.to_string()).stream();
+            let rows: Vec<usize> = (0..n).map(|_| stream.below(n)).collect();
+            let drawn: Vec<u32> = rows.iter().map(|&row| labels[row]).collect();
+            // a resample of one class alone has no value
+            statistic(&rows, &drawn).ok()
+        })
+        .collect();
+    let few = |_| Undefined::TooFew { n, least: 4 };
+    let error = moments(&values).map_err(few)?.1.unwrap_or(0.0);
+    let half = normal_quantile(f64::midpoint(1.0, CONFIDENCE)) * error;
+    // neither statistic can be above 0
+    Ok(Estimate { value, low: value - half, high: (value + half).min(0.0), standard_error: error, n })
+}
+
+/// The likeliest Gaussian of each example.
+fn hard(soft: &Array2<f64>) -> Vec<u32> {
     let likeliest = |row: ArrayView1<'_, f64>| {
         (0..row.len()).fold(0, |best, at| if row[at] > row[best] { at } else { best }) as u32
     };
-    let hard: Vec<u32> = soft.rows().into_iter().map(likeliest).collect();
-    nce(&hard, &labels(data))
+    soft.rows().into_iter().map(likeliest).collect()
+}
+
+/// The first seed's assignments are kept for the other score that reads them.
+fn with_assignments<T>(
+    data: &Labelled<'_>,
+    seed: Seed,
+    score: impl FnOnce(&Array2<f64>) -> Result<T, Undefined>,
+) -> Result<T, Undefined> {
+    let (of, kept) = data.shared.assignments.get_or_init(|| (seed, assignments(data, seed)));
+    if *of == seed { score(kept.as_ref().map_err(Clone::clone)?) } else { score(&assignments(data, seed)?) }
 }
 
 fn labels(data: &Labelled<'_>) -> Vec<u32> {

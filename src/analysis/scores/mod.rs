@@ -21,8 +21,10 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod synthetic;
 
+use crate::seed::Seed;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
+use std::sync::OnceLock;
 
 pub use table::{Method, Score, TABLE, method};
 
@@ -102,7 +104,8 @@ pub enum Undefined {
     },
 }
 
-/// Features with the class of each row, checked: finite, not constant, at least two classes.
+/// Features with the class of each row, checked: finite, not constant, at least two classes. What
+/// several scores decompose is decomposed once, when the first of them asks for it.
 pub struct Labelled<'a> {
     /// `[N, D]`.
     pub(crate) features: ArrayView2<'a, f64>,
@@ -112,6 +115,20 @@ pub struct Labelled<'a> {
     pub(crate) counts: Vec<usize>,
     /// The label of each class, ascending.
     pub(crate) known: Vec<u32>,
+    shared: Shared,
+}
+
+/// Decompositions that more than one score reads.
+#[derive(Default)]
+struct Shared {
+    /// Of the features as they are, for LogME.
+    seen: OnceLock<Result<logme::Seen, Undefined>>,
+    /// Of the centred features, for the H-scores.
+    covariance: OnceLock<Result<hscore::Covariance, Undefined>>,
+    /// The whole's and the classes' coding rates at the published distortion, for TransRate.
+    rates: OnceLock<Result<Vec<f64>, Undefined>>,
+    /// Soft assignments to the mixture of a seed, for N-LEEP and NCE.
+    assignments: OnceLock<(Seed, Result<Array2<f64>, Undefined>)>,
 }
 
 impl<'a> Labelled<'a> {
@@ -147,7 +164,7 @@ impl<'a> Labelled<'a> {
         for &label in &labels {
             counts[label] += 1;
         }
-        Ok(Self { features, labels, counts, known })
+        Ok(Self { features, labels, counts, known, shared: Shared::default() })
     }
 
     /// C, the classes that occur.

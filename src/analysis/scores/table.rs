@@ -29,6 +29,20 @@ impl<'a> Evaluation<'a> {
     }
 }
 
+/// A layer's features with their labels, for any number of methods: what several of them decompose is
+/// decomposed once.
+pub struct Layer<'a> {
+    data: Result<Labelled<'a>, Undefined>,
+    shape: (usize, usize),
+}
+
+impl<'a> Layer<'a> {
+    /// Features `[N, D]` and labels `[N]`; where they cannot be scored, every score says why.
+    pub fn new(features: ArrayView2<'a, f64>, labels: &[u32]) -> Self {
+        Self { data: Labelled::new(features, labels), shape: features.dim() }
+    }
+}
+
 /// A value with its interval, where the method has one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
@@ -64,7 +78,7 @@ pub struct Score {
     pub name: &'static str,
     /// The score.
     pub value: Result<f64, Undefined>,
-    /// Its interval; `None` for scores that only rank and have no sampling model.
+    /// Its interval; `None` where the recipe says why there is none.
     pub interval: Option<Estimate>,
     /// Examples it was computed from.
     pub n: usize,
@@ -89,16 +103,21 @@ impl Method {
         evaluation: Option<&Evaluation<'_>>,
         seed: Seed,
     ) -> Score {
-        let data = Labelled::new(features, labels);
-        let classes = data.as_ref().map_or(0, Labelled::classes);
+        self.score_of(&Layer::new(features, labels), evaluation, seed)
+    }
+
+    /// Scores a layer that other methods score too.
+    pub fn score_of(&self, layer: &Layer<'_>, evaluation: Option<&Evaluation<'_>>, seed: Seed) -> Score {
+        let data = layer.data.as_ref().map_err(Clone::clone);
+        let classes = data.as_ref().map_or(0, |data| data.classes());
         let found = data
-            .and_then(|data| (self.compute)(&data, evaluation, seed))
+            .and_then(|data| (self.compute)(data, evaluation, seed))
             .and_then(|found| if found.value.is_finite() { Ok(found) } else { Err(Undefined::NotFinite) });
         let (value, interval, remark) = match found {
             Ok(found) => (Ok(found.value), found.interval, found.remark),
             Err(reason) => (Err(reason), None, None),
         };
-        let (n, width) = features.dim();
+        let (n, width) = layer.shape;
         let higher_is_better = self.direction == Direction::Higher;
         Score {
             name: self.name,
@@ -123,6 +142,10 @@ fn plain(value: Result<f64, Undefined>) -> Result<Value, Undefined> {
     value.map(|value| Value { value, interval: None, remark: None })
 }
 
+fn with_interval(found: Result<Estimate, Undefined>) -> Result<Value, Undefined> {
+    found.map(|found| Value { value: found.value, interval: Some(found), remark: None })
+}
+
 fn of_probe(
     data: &Labelled<'_>,
     evaluation: Option<&Evaluation<'_>>,
@@ -145,7 +168,8 @@ pub const TABLE: &[Method] = &[
         direction: Direction::Higher,
         range: "any number, ranks only",
         recipe: "evidence of Bayesian linear regression without intercept, mean over classes and an \
-                 example; fixed point from 1, 1 to a relative change of 1e-12",
+                 example; fixed point from 1, 1 to a relative change of 1e-12; no interval: it is an evidence of \
+                 all examples at once, and each resample would cost another decomposition",
         needs_evaluation: false,
         compute: |data, _, _| plain(logme::logme(data, logme::Recipe::Converged)),
     },
@@ -153,7 +177,8 @@ pub const TABLE: &[Method] = &[
         name: "logme_11",
         direction: Direction::Higher,
         range: "any number, ranks only",
-        recipe: "logme as published: at most 11 sweeps, stop at 1e-3, 1e-5 added to both denominators",
+        recipe: "logme as published: at most 11 sweeps, stop at 1e-3, 1e-5 added to both denominators; \
+                 no interval, as logme",
         needs_evaluation: false,
         compute: |data, _, _| plain(logme::logme(data, logme::Recipe::Published)),
     },
@@ -162,7 +187,9 @@ pub const TABLE: &[Method] = &[
         direction: Direction::Higher,
         range: "0 to C - 1",
         recipe: "trace of the pseudo-inverse covariance (1e-10) times that of the class means, both over \
-                 n; C - 1 whatever the features once D >= n",
+                 n; C - 1 whatever the features once D >= n; no interval: a resample repeats examples, which \
+                 lowers the covariance's rank and moves the score by more than it spreads, and each would cost \
+                 another decomposition",
         needs_evaluation: false,
         compute: |data, _, _| {
             let (n, width) = data.shape();
@@ -178,7 +205,7 @@ pub const TABLE: &[Method] = &[
         name: "hscore_shrunk",
         direction: Direction::Higher,
         range: "0 to C - 1",
-        recipe: "hscore with Ledoit and Wolf's covariance, every covariance over n",
+        recipe: "hscore with Ledoit and Wolf's covariance, every covariance over n; no interval, as hscore",
         needs_evaluation: false,
         compute: |data, _, _| plain(hscore::hscore_shrunk(data)),
     },
@@ -187,7 +214,7 @@ pub const TABLE: &[Method] = &[
         direction: Direction::Higher,
         range: "0 to (C - 1) n / (n - 1)",
         recipe: "hscore_shrunk with the class means' covariance over n - 1, as the Transfer Learning \
-                 Library mixes them",
+                 Library mixes them; no interval, as hscore",
         needs_evaluation: false,
         compute: |data, _, _| plain(hscore::hscore_tll(data)),
     },
@@ -196,7 +223,8 @@ pub const TABLE: &[Method] = &[
         direction: Direction::Higher,
         range: "any number, depends on the scale",
         recipe: "coding rate less the unweighted mean of the classes' rates, distortion 1e-4, centred \
-                 once; blind to the means of two classes of equal size",
+                 once; blind to the means of two classes of equal size; no interval: a resample repeats \
+                 examples and so has a shorter code, and each would cost as many determinants again",
         needs_evaluation: false,
         compute: |data, _, _| {
             plain(transrate::transrate(data, transrate::EPSILON, transrate::Weights::Equal))
@@ -206,7 +234,7 @@ pub const TABLE: &[Method] = &[
         name: "transrate_weighted",
         direction: Direction::Higher,
         range: "0 or more, depends on the scale",
-        recipe: "transrate with the classes weighted by their size",
+        recipe: "transrate with the classes weighted by their size; no interval, as transrate",
         needs_evaluation: false,
         compute: |data, _, _| {
             plain(transrate::transrate(data, transrate::EPSILON, transrate::Weights::BySize))
@@ -217,17 +245,18 @@ pub const TABLE: &[Method] = &[
         direction: Direction::Higher,
         range: "at most 0, nats",
         recipe: "LEEP of a Gaussian mixture with 5 diagonal components a class on 32 principal \
-                 components, seeded",
+                 components, seeded; bootstrap interval over examples with the mixture held",
         needs_evaluation: false,
-        compute: |data, _, seed| plain(mixture::nleep(data, seed)),
+        compute: |data, _, seed| with_interval(mixture::nleep_estimate(data, seed)),
     },
     Method {
         name: "nce",
         direction: Direction::Higher,
         range: "at most 0, nats",
-        recipe: "negative conditional entropy of the labels given the likeliest component of nleep's mixture",
+        recipe: "negative conditional entropy of the labels given the likeliest component of nleep's mixture; \
+                 bootstrap interval over examples with the mixture held",
         needs_evaluation: false,
-        compute: |data, _, seed| plain(mixture::nce_of_clusters(data, seed)),
+        compute: |data, _, seed| with_interval(mixture::nce_estimate(data, seed)),
     },
     Method {
         name: "knn",
@@ -235,10 +264,7 @@ pub const TABLE: &[Method] = &[
         range: "0 to 1",
         recipe: "leave-one-out accuracy of the 10 nearest others by cosine, Wilson's interval",
         needs_evaluation: false,
-        compute: |data, _, _| {
-            let found = neighbours::accuracy(data, neighbours::NEIGHBOURS)?;
-            Ok(Value { value: found.value, interval: Some(found), remark: None })
-        },
+        compute: |data, _, _| with_interval(neighbours::accuracy(data, neighbours::NEIGHBOURS)),
     },
     Method {
         name: "probe",
@@ -316,10 +342,23 @@ mod tests {
             let score = entry.score(x.view(), &labels, Some(&evaluation()), Seed(1));
             let value = score.value.clone().unwrap();
             assert!(score.interval.is_none_or(|it| it.low <= value && value <= it.high), "{score:?}");
+            assert_eq!(score.interval.is_none(), entry.recipe.contains("no interval"), "{}", entry.name);
             let alone = entry.score(x.view(), &labels, None, Seed(1));
             assert_eq!(alone.value.is_err(), entry.needs_evaluation, "{}", entry.name);
             let one = entry.score(x.view(), &[1; 120], Some(&evaluation()), Seed(1));
             assert_eq!((one.value, one.classes), (Err(Undefined::OneClass), 0));
+        }
+    }
+
+    #[test]
+    fn what_methods_share_changes_no_value() {
+        for (n, width) in [(120, 6), (40, 60)] {
+            let (x, labels) = shifted(n, width, 2.0, 1);
+            let layer = Layer::new(x.view(), &labels);
+            for entry in TABLE.iter().rev().chain(TABLE).filter(|entry| !entry.needs_evaluation) {
+                let alone = entry.score(x.view(), &labels, None, Seed(1));
+                assert_eq!(entry.score_of(&layer, None, Seed(1)), alone, "{}", entry.name);
+            }
         }
     }
 

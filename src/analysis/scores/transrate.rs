@@ -31,18 +31,34 @@ pub enum Weights {
 /// # Errors
 /// [`Undefined::Singular`] where the determinant is lost in rounding.
 pub fn transrate(data: &Labelled<'_>, epsilon: f64, weights: Weights) -> Result<f64, Undefined> {
-    let z = centred(data.features);
-    let n = z.nrows() as f64;
-    let mut value = rate(z.view(), epsilon)?;
-    for (class, count) in data.counts.iter().enumerate() {
-        let rows: Vec<usize> = (0..z.nrows()).filter(|&row| data.labels[row] == class).collect();
+    let own;
+    let rates = if epsilon == EPSILON {
+        data.shared.rates.get_or_init(|| rates(data, EPSILON)).as_ref().map_err(Clone::clone)?
+    } else {
+        own = rates(data, epsilon)?;
+        &own
+    };
+    let n = data.features.nrows() as f64;
+    let mut value = rates[0];
+    for (count, rate) in data.counts.iter().zip(&rates[1..]) {
         let weight = match weights {
             Weights::Equal => 1.0 / data.classes() as f64,
             Weights::BySize => *count as f64 / n,
         };
-        value -= weight * rate(z.select(Axis(0), &rows).view(), epsilon)?;
+        value -= weight * rate;
     }
     Ok(value)
+}
+
+/// The coding rate of all rows, then of those of each class.
+fn rates(data: &Labelled<'_>, epsilon: f64) -> Result<Vec<f64>, Undefined> {
+    let z = centred(data.features);
+    let mut rates = vec![rate(z.view(), epsilon)?];
+    for class in 0..data.classes() {
+        let rows: Vec<usize> = (0..z.nrows()).filter(|&row| data.labels[row] == class).collect();
+        rates.push(rate(z.select(Axis(0), &rows).view(), epsilon)?);
+    }
+    Ok(rates)
 }
 
 /// The coding rate; the determinant is taken of the smaller of the two Gram matrices.

@@ -8,7 +8,7 @@ use crate::analysis::agreement::{rho, tau, weighted_tau};
 use crate::analysis::probing::online::{Code, code};
 use crate::analysis::scores::hscore::{hscore, hscore_shrunk, hscore_tll, ledoit_wolf_shrinkage};
 use crate::analysis::scores::leep::{leep, nce};
-use crate::analysis::scores::logme::{Recipe, logme};
+use crate::analysis::scores::logme::{Evidence, Recipe, evidences, logme};
 use crate::analysis::scores::transrate::{Weights, transrate};
 use crate::analysis::scores::{Labelled, Undefined};
 
@@ -53,6 +53,10 @@ pub(super) fn checks() -> Vec<Check> {
         }),
         check(AGREEMENT, "Kendall τ", 0.8, 12, || tau(&SCORE_A, &SCORE_B).map_err(words)),
         check(AGREEMENT, "Spearman ρ", 0.9, 12, || rho(&SCORE_A, &SCORE_B).map_err(words)),
+        check(DEBUGGING, "toy LogME, α of class 0", 1_642.458_063, 6, || Ok(reached(0)?.alpha)),
+        check(DEBUGGING, "toy LogME, α of class 1", 117.583_159, 6, || Ok(reached(1)?.alpha)),
+        check(DEBUGGING, "toy LogME, β of class 0", 2.106_235, 6, || Ok(reached(0)?.beta)),
+        check(DEBUGGING, "toy LogME, β of class 1", 8.951_345, 6, || Ok(reached(1)?.beta)),
         check(DEBUGGING, "Laplace's coder, compression", 0.856_545, 6, || Ok(laplace()?.compression)),
     ]
 }
@@ -70,6 +74,13 @@ fn of_x(score: impl Fn(&Labelled<'_>) -> Result<f64, Undefined>) -> Result<f64, 
 
 fn of_y(score: impl Fn(&Labelled<'_>) -> Result<f64, Undefined>) -> Result<f64, String> {
     of(&toy().1, score)
+}
+
+/// Where the published recipe ends for a class of the toy.
+fn reached(class: usize) -> Result<Evidence, String> {
+    let (x, _) = toy();
+    let all = Labelled::new(x.view(), &LABELS).and_then(|data| evidences(&data, Recipe::Published));
+    Ok(all.map_err(words)?[class])
 }
 
 fn likeliest() -> Vec<u32> {

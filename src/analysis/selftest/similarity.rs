@@ -1,6 +1,6 @@
 //! Sections 2, 3 and 8: representation similarity.
 
-use ndarray::Array2;
+use ndarray::{Array2, s};
 
 use super::fixtures::{demo, p_and_q, toy};
 use super::{Check, check, words};
@@ -10,7 +10,11 @@ use crate::analysis::similarity::knn::{Neighbours, jaccard, mutual};
 use crate::analysis::similarity::linear::gram;
 use crate::analysis::similarity::procrustes::{Fit, fit};
 use crate::analysis::similarity::rsa::{self, Inner, Outer};
+use crate::analysis::similarity::{MEASURES, Options, Side};
+use crate::analysis::statistics::bootstrap::quantile;
+use crate::seed::Seed;
 
+const FINDINGS: &str = "1 findings";
 const DEMO: &str = "2 published demo";
 const CKA: &str = "3.1-3.5 CKA";
 const CCA: &str = "3.6-3.7 CCA";
@@ -21,12 +25,30 @@ const DEBUGGING: &str = "8 intermediate values";
 
 pub(super) fn checks() -> Vec<Check> {
     let mut all = published();
+    all.extend(findings());
     all.extend(kernels());
     all.extend(canonical());
     all.extend(shapes());
     all.extend(neighbours());
     all.extend(intermediate());
     all
+}
+
+fn findings() -> Vec<Check> {
+    vec![
+        check(FINDINGS, "biased CKA of independent features, n = 32", 0.974, 2, || independent(32)),
+        check(FINDINGS, "biased CKA of independent features, n = 128", 0.914, 2, || independent(128)),
+        check(FINDINGS, "biased CKA of independent features, n = 512", 0.731, 2, || independent(512)),
+    ]
+}
+
+/// Biased CKA of normal numbers of 768 and 4096 channels that have nothing to do with each other.
+fn independent(n: usize) -> Result<f64, String> {
+    let kernel = |width: usize| {
+        let mut stream = Seed(n as u64).derive(&width.to_string()).stream();
+        gram(Array2::from_shape_simple_fn((n, width), || stream.normal()).view())
+    };
+    cka::kernel_biased(&kernel(768), &kernel(4_096)).map_err(words)
 }
 
 fn published() -> Vec<Check> {
@@ -46,6 +68,10 @@ fn published() -> Vec<Check> {
         check(DEMO, "R² CCA, centred", 0.545_396_332_2, 10, || {
             let (x, y) = demo();
             cca::cca_r2(x.view(), y.view()).map_err(words)
+        }),
+        check(DEMO, "R² CCA, not centred, as published", 0.543_123_855_9, 10, || {
+            let (x, y) = demo();
+            cca::cca_r2_uncentred(x.view(), y.view()).map_err(words)
         }),
         check(DEMO, "minibatch CKA, 10 x 10", 0.543_730_812, 9, || {
             let (x, y) = demo();
@@ -83,6 +109,24 @@ fn kernels() -> Vec<Check> {
             unbiased(|_, l| cka::hsic_unbiased(l, l).map_err(words))
         }),
         check(CKA, "null s.d. of debiased CKA, n = 8", 0.223_606_797_7, 10, || Ok(cka::chance_debiased(8))),
+        check(CKA, "toy, mean of debiased CKA over all orders", 0.0, 15, || {
+            let all = all_orders()?;
+            Ok(all.iter().sum::<f64>() / all.len() as f64)
+        }),
+        check(CKA, "toy, s.d. of debiased CKA over all orders", 0.223_606_797_7, 10, || {
+            let all = all_orders()?;
+            Ok((all.iter().map(|value| value * value).sum::<f64>() / all.len() as f64).sqrt())
+        }),
+        check(CKA, "toy, orders with as much debiased CKA", 8.0, 12, || {
+            let observed = all_orders()?[0];
+            Ok(all_orders()?.iter().filter(|value| **value >= observed - 1e-12).count() as f64)
+        }),
+        check(CKA, "HSIC with the Gaussian kernel, ignite's example", 0.092_266_444_06, 11, || {
+            let x = Array2::from_shape_fn((10, 5), |(row, column)| (5 * row + column) as f64);
+            let y = x.mapv(|value| (value * std::f64::consts::TAU / 50.0).sin());
+            let kernel = |side: &Array2<f64>| cka::gaussian(side.view(), 1.0, Median::All).map_err(words);
+            cka::hsic_unbiased(&kernel(&x)?, &kernel(&y)?).map_err(words)
+        }),
         check(CKA, "toy, minibatches of 4", 0.992_364_272, 9, || {
             let (x, y) = toy();
             cka::minibatch(x.view(), y.view(), 4).map_err(words)
@@ -101,6 +145,25 @@ fn kernels() -> Vec<Check> {
 fn unbiased(of: impl Fn(&Array2<f64>, &Array2<f64>) -> Result<f64, String>) -> Result<f64, String> {
     let (x, y) = toy();
     of(&gram(x.view()), &gram(y.view()))
+}
+
+/// Debiased CKA of the toy for all 8! orders of Y's examples, the observed one first.
+fn all_orders() -> Result<Vec<f64>, String> {
+    let (x, y) = toy();
+    let measure = MEASURES.iter().find(|measure| measure.name == "cka").ok_or("there is no `cka`")?;
+    let options = Options::default();
+    let side = |of: &Array2<f64>| Side::new(measure, of.view(), &options).map_err(words);
+    let (x, y) = (side(&x)?, side(&y)?);
+    let mut order: Vec<usize> = (0..8).collect();
+    let mut all = Vec::new();
+    loop {
+        all.push(x.compare(&y.reordered(&order), measure, &options).map_err(words)?);
+        // the next order in the lexicographic sense
+        let Some(from) = (0..7).rev().find(|&at| order[at] < order[at + 1]) else { return Ok(all) };
+        let to = (from + 1..8).rev().find(|&at| order[at] > order[from]).unwrap_or(from + 1);
+        order.swap(from, to);
+        order[from + 1..].reverse();
+    }
 }
 
 fn canonical() -> Vec<Check> {
@@ -199,6 +262,25 @@ fn intermediate() -> Vec<Check> {
         check(DEBUGGING, "toy, biased HSIC(K, L)", 126.409_757_653, 9, || {
             unbiased(|k, l| Ok(cka::hsic_biased(k, l)))
         }),
+        check(DEBUGGING, "toy, median of squared distances of X", 17.0, 11, || median_of(&toy().0)),
+        check(DEBUGGING, "toy, median of squared distances of Y", 26.0, 11, || median_of(&toy().1)),
+        check(DEBUGGING, "toy, mean HSIC_u(K, L) of two batches", 31.333_333, 6, || {
+            let (x, y) = toy();
+            of_batches(&x, &y)
+        }),
+        check(DEBUGGING, "toy, mean HSIC_u(K, K) of two batches", 24.666_667, 6, || {
+            let (x, _) = toy();
+            of_batches(&x, &x)
+        }),
+        check(DEBUGGING, "toy, mean HSIC_u(L, L) of two batches", 40.416_667, 6, || {
+            let (_, y) = toy();
+            of_batches(&y, &y)
+        }),
+        check(DEBUGGING, "toy, 95% of debiased CKA over all orders", 0.429_979, 6, || {
+            let mut all = all_orders()?;
+            all.sort_by(f64::total_cmp);
+            Ok(quantile(&all, 0.95))
+        }),
         check(DEBUGGING, "toy, participation ratio of X", 1.557_412, 6, || {
             unbiased(|k, _| Ok(cka::participation_ratio(k)))
         }),
@@ -206,4 +288,20 @@ fn intermediate() -> Vec<Check> {
             unbiased(|_, l| Ok(cka::participation_ratio(l)))
         }),
     ]
+}
+
+/// The median that the Gaussian kernel of width 1 has used, from a value of it and its distance.
+fn median_of(side: &Array2<f64>) -> Result<f64, String> {
+    let kernel = cka::gaussian(side.view(), 1.0, Median::All).map_err(words)?;
+    let difference = &side.row(0) - &side.row(1);
+    Ok(-difference.dot(&difference) / (2.0 * kernel[[0, 1]].ln()))
+}
+
+/// Mean of the unbiased HSIC of rows 0 to 3 and 4 to 7.
+fn of_batches(x: &Array2<f64>, y: &Array2<f64>) -> Result<f64, String> {
+    let of = |start: usize| {
+        let batch = |side: &Array2<f64>| gram(side.slice(s![start..start + 4, ..]));
+        cka::hsic_unbiased(&batch(x), &batch(y)).map_err(words)
+    };
+    Ok(f64::midpoint(of(0)?, of(4)?))
 }

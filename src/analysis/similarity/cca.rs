@@ -127,6 +127,17 @@ pub fn cca_r2(x: ArrayView2<f64>, y: ArrayView2<f64>) -> Result<f64, Undefined> 
     Ok(mean_square(&Basis::new(x)?, &Basis::new(y)?))
 }
 
+/// Mean squared canonical correlation of features that are not centred, as the published notebook
+/// reckons it: a mean that both sides have counts as something in common.
+///
+/// # Errors
+/// [`Undefined`] for fewer than two examples, or features that are not finite.
+pub fn cca_r2_uncentred(x: ArrayView2<f64>, y: ArrayView2<f64>) -> Result<f64, Undefined> {
+    check_pair(x, y, 2)?;
+    let basis = |side: ArrayView2<f64>| Basis { centred: side.to_owned(), left: left(side) };
+    Ok(mean_square(&basis(x), &basis(y)))
+}
+
 /// SVCCA: the mean canonical correlation of the leading directions of both sides.
 ///
 /// # Errors

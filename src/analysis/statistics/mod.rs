@@ -2,6 +2,7 @@
 //! comes back as an [`Undefined`] reason, never as NaN.
 
 pub mod aso;
+pub mod bca;
 pub mod bootstrap;
 pub mod distributions;
 pub mod effect;

@@ -151,7 +151,14 @@ impl Work<'_> {
         for (measure, grid) in measures.iter().zip(&mut found) {
             if grid.is_none() {
                 self.context.output.say(&format!("{}: preparing layers", measure.title));
-                *grid = Some(self.named(measure, self.prepared(measure, stop)?));
+                let mut whole = self.named(measure, self.prepared(measure, stop)?);
+                let (n, most) = (self.layers.rows(), self.args.examples as usize);
+                if n > most {
+                    let drawn = format!("{most} of {n} examples, drawn by the seed");
+                    let known = std::mem::take(&mut whole.settings);
+                    whole.settings = if known.is_empty() { drawn } else { format!("{known}, {drawn}") };
+                }
+                *grid = Some(whole);
             }
         }
         Ok(found.into_iter().flatten().collect())

@@ -2,6 +2,7 @@
 //! texts, without any training.
 
 use super::super::Context;
+use super::super::attachments;
 use super::super::commands::represent::compute;
 use super::super::commands::score::{Scoring, long, ranked, reasons};
 use super::super::signals::Stop;
@@ -68,7 +69,9 @@ pub(super) fn round(
         context.output.warn(&reason);
     }
     let name = format!("{}-screen", how.name);
-    long(&rows, &found.manifest, None).write(&out.join("scores").join(&name))?;
+    let folder = out.join("scores").join(&name);
+    long(&rows, &found.manifest, None).write(&folder)?;
+    attachments::write_scores(&folder, &found.manifest, &rows, study.split_seed)?;
     // the embeddings are no layer to plug in
     rows.retain(|row| row.layer.is_some_and(|layer| layers.contains(&layer)));
     let scores = ranked(&rows)?;

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::tables::Row;
 use crate::analysis::probing::control::{Examples, selectivity};
-use crate::analysis::scores::table::Evaluation;
+use crate::analysis::scores::table::{Evaluation, Layer};
 use crate::analysis::scores::{Method, Score};
 use crate::error::Failure;
 use crate::runs::representations::Representation;
@@ -60,10 +60,9 @@ impl<'a> Scoring<'a> {
             };
             let evaluation = other.as_ref().map(|(x, labels)| Evaluation::new(x.view(), labels));
             let labels = &manifest.labels;
-            let mut scores: Vec<Score> = methods
-                .iter()
-                .map(|method| method.score(x.view(), labels, evaluation.as_ref(), *seed))
-                .collect();
+            let layer = Layer::new(x.view(), labels);
+            let mut scores: Vec<Score> =
+                methods.iter().map(|method| method.score_of(&layer, evaluation.as_ref(), *seed)).collect();
             if let (Some((of_train, of_other)), Some((other, gold))) = (types, &other) {
                 let fitted = Examples { features: x.view(), labels, types: of_train };
                 let judged = Examples { features: other.view(), labels: gold, types: of_other };
