@@ -64,9 +64,10 @@ fn ranks(layers: &[(usize, &[Score])], score: usize) -> Option<Vec<Option<f64>>>
     // a rank among few layers weighs as much as one among all
     let stretch = (layers.len() - 1) as f64 / (defined.len() - 1) as f64;
     let mut ranked = descending(&defined).into_iter();
-    Some(
-        found.iter().map(|value| value.and(ranked.next()).map(|rank| 1.0 + stretch * (rank - 1.0))).collect(),
-    )
+    // a layer without a value takes no rank
+    let next =
+        |value: &Option<f64>| value.and_then(|_| ranked.next()).map(|rank| 1.0 + stretch * (rank - 1.0));
+    Some(found.iter().map(next).collect())
 }
 
 #[cfg(test)]
