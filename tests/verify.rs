@@ -70,7 +70,7 @@ fn leaving_padding_out_changes_no_curve() {
         let mut steps = 0;
         let report = verify::run_observed(
             &directory,
-            verify::Steps {
+            &mut verify::Steps {
                 packed: true,
                 observe: &mut |step| steps += usize::from(step.products.operations > 0),
             },

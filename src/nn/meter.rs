@@ -29,7 +29,7 @@ impl Products {
     /// What was done since `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
-        Self { operations: self.operations - before.operations, time: self.time - before.time }
+        Self { operations: self.operations - before.operations, time: self.time.saturating_sub(before.time) }
     }
 }
 

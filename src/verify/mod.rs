@@ -246,11 +246,11 @@ pub struct Steps<'a> {
 
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
-    run_observed(directory, Steps { packed: false, observe: &mut |_| {} })
+    run_observed(directory, &mut Steps { packed: false, observe: &mut |_| {} })
 }
 
 /// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.
-pub fn run_observed(directory: &Path, steps: Steps<'_>) -> Report {
+pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
     let has = |name: &str| directory.join(name).is_file();
     let (kind, result) = if has("curve.json") {
         (Some(Kind::Pifi), pifi::run(directory, steps))

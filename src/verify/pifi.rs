@@ -86,7 +86,7 @@ struct Document {
     f64: Curves,
 }
 
-pub(super) fn run(directory: &Path, steps: Steps<'_>) -> Recomputed {
+pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
     let path = directory.join("curve.json");
     let malformed = |what: String| Failure::from(Error::Malformed { path: path.clone(), what });
     let document: Document = serde_json::from_value(json(&path)?)
@@ -147,7 +147,8 @@ pub(super) fn run(directory: &Path, steps: Steps<'_>) -> Recomputed {
     // 2. The texts
     let mut train = Batch::read(directory, &golden, "train", &spec.train, spec)?;
     train.packed = steps.packed && spec.head != "span" && spec.pool != "mean_pad" && train.ends_in_padding();
-    let eval = Batch::read(directory, &golden, "eval", &spec.eval, spec)?;
+    let mut eval = Batch::read(directory, &golden, "eval", &spec.eval, spec)?;
+    eval.packed = train.packed && eval.ends_in_padding();
 
     // 3. The steps
     let mut cases = Vec::new();
@@ -238,7 +239,7 @@ impl Spent {
     }
 
     fn since(self) -> Self {
-        let cpu = usage::cpu_time().zip(self.cpu).map(|(now, before)| now - before);
+        let cpu = usage::cpu_time().zip(self.cpu).map(|(now, before)| now.saturating_sub(before));
         Self { elapsed: self.at.elapsed(), cpu, products: products().since(self.products), ..self }
     }
 }

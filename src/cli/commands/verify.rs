@@ -27,7 +27,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
         let mut steps = Vec::new();
         let report = verify::run_observed(
             directory,
-            verify::Steps { packed: args.packed, observe: &mut |step| steps.push(step) },
+            &mut verify::Steps { packed: args.packed, observe: &mut |step| steps.push(step) },
         );
         if args.times {
             times(&steps, context)?;
