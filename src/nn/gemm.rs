@@ -11,6 +11,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::meter;
+use super::parallel::is_alone;
 
 /// Multiplications below which one thread computes a product: handing work over costs about what
 /// this many take (some 10 µs).
@@ -86,9 +87,12 @@ pub(crate) fn gemm(
     let edge =
         if m.div_ceil(LARGE_TILE) * n.div_ceil(LARGE_TILE) < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
     let (rows, columns) = (tiles(m, edge), tiles(n, edge));
-    (0..rows.len() * columns.len()).into_par_iter().with_max_len(1).for_each(|at| {
-        work.tile(rows[at / columns.len()].clone(), columns[at % columns.len()].clone());
-    });
+    let tile = |at: usize| work.tile(rows[at / columns.len()].clone(), columns[at % columns.len()].clone());
+    let count = rows.len() * columns.len();
+    if is_alone() {
+        return (0..count).for_each(tile);
+    }
+    (0..count).into_par_iter().with_max_len(1).for_each(tile);
 }
 
 /// [`gemm`] on the calling thread, for callers that already run on all of them.

@@ -19,9 +19,16 @@ const COLUMNS: usize = 64;
 /// Partial sums of [`sum_of`], enough for a vector unit to be busy with additions.
 const LANES: usize = 8;
 
+/// Whether there is one thread only: handing work over to it, and waiting, would be two switches of
+/// threads for nothing. The cells of a sweep usually have one each.
+pub(crate) fn is_alone() -> bool {
+    rayon::current_num_threads() == 1
+}
+
 /// Runs `each` on all items, on the threads of the current pool if `work` numbers are enough.
 pub(crate) fn run<I: IndexedParallelIterator>(work: usize, items: I, each: impl Fn(I::Item) + Sync + Send) {
-    let together = if work < PARALLEL_FROM { items.len().max(1) } else { 1 };
+    // items that may not be split stay on the calling thread
+    let together = if work < PARALLEL_FROM || is_alone() { items.len().max(1) } else { 1 };
     items.with_min_len(together).for_each(each);
 }
 
