@@ -1,10 +1,11 @@
 //! Activations and their gated forms, elementwise.
+#![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
 use rayon::prelude::*;
 
 use super::Buffer;
 use super::elementary::{normal, sigmoid};
-use super::parallel::{PIECE, map, map2, run};
+use super::parallel::{PIECE, map2, run, widest};
 
 /// An elementwise function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,19 +23,19 @@ pub enum Activation {
 /// A function's value and derivative.
 type ValueAndSlope = (f32, f32);
 
-#[inline]
+#[inline(always)]
 fn relu(x: f32) -> ValueAndSlope {
     // written so that NaN stays NaN, which max would hide
     if x <= 0.0 { (0.0, 0.0) } else { (x, 1.0) }
 }
 
-#[inline]
+#[inline(always)]
 fn gelu(x: f32) -> ValueAndSlope {
     let at = normal(x);
     (x * at.cumulative, at.cumulative + x * at.density)
 }
 
-#[inline]
+#[inline(always)]
 fn gelu_tanh(x: f32) -> ValueAndSlope {
     // (1 + tanh u) / 2 = sigmoid(2u)
     const TWICE_ROOT: f32 = 1.595_769_2;
@@ -46,7 +47,7 @@ fn gelu_tanh(x: f32) -> ValueAndSlope {
     (x * gate, gate + near * gate * (1.0 - gate) * slope)
 }
 
-#[inline]
+#[inline(always)]
 fn silu(x: f32) -> ValueAndSlope {
     let gate = sigmoid(x);
     (x * gate, gate + x * gate * (1.0 - gate))
@@ -77,16 +78,36 @@ macro_rules! dispatch {
     };
 }
 
+widest! {
+    fn values<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = a(x).0;
+        }
+    }
+}
+
+widest! {
+    fn slopes<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+        for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+            *dx = dy * a(x).1;
+        }
+    }
+}
+
 /// y = a(x).
 pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
     y.resize(x.len());
-    dispatch!(activation, a => map(y.cpu_mut(), x.cpu(), |y, x| *y = a(x).0));
+    let pieces = y.cpu_mut().par_chunks_mut(PIECE).zip(x.cpu().par_chunks(PIECE));
+    dispatch!(activation, a => run(x.len(), pieces, |(y, x)| values(a, x, y)));
 }
 
 /// dx = dy a'(x).
 pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+    assert_eq!(x.len(), dy.len());
     dx.resize(x.len());
-    dispatch!(activation, a => map2(dx.cpu_mut(), x.cpu(), dy.cpu(), |dx, x, dy| *dx = dy * a(x).1));
+    let inputs = x.cpu().par_chunks(PIECE).zip(dy.cpu().par_chunks(PIECE));
+    let pieces = dx.cpu_mut().par_chunks_mut(PIECE).zip(inputs);
+    dispatch!(activation, a => run(x.len(), pieces, |(dx, (x, dy))| slopes(a, x, dy, dx)));
 }
 
 /// y = a(gate) up.

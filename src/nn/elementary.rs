@@ -1,5 +1,6 @@
 //! Exponential, sigmoid and the normal distribution in f32 without branches, so that the compiler
 //! can turn loops over them into vector code; the standard library's are calls, one number each.
+#![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
 /// Adding and subtracting 1.5 * 2^23 rounds an f32 to a whole number, which then stands in the
 /// lowest bits of the sum.
@@ -12,7 +13,7 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// e^x to about one unit in the last place; 0 below -104, infinite above 88.73, NaN for NaN.
 /// x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its Taylor series to the seventh power.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let bounded = x.clamp(-104.0, 89.0);
     let shifted = bounded * std::f32::consts::LOG2_E + ROUNDING;
@@ -29,13 +30,13 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// 2^n for |n| <= 126.
-#[inline]
+#[inline(always)]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
 /// 1 / (1 + e^-x).
-#[inline]
+#[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
@@ -70,7 +71,7 @@ const TAIL: [f32; 11] = [
 
 /// Φ and φ, absolute error below 1e-7; the lower tail keeps its relative precision. One
 /// exponential serves both: the tail is e^(-z²/2) times a smooth function of z = |x|.
-#[inline]
+#[inline(always)]
 pub(crate) fn normal(x: f32) -> Normal {
     let z = x.abs();
     let decay = exp(-0.5 * z * z);

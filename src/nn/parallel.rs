@@ -32,6 +32,72 @@ pub(crate) fn run<I: IndexedParallelIterator>(work: usize, items: I, each: impl 
     items.with_min_len(together).for_each(each);
 }
 
+/// The widest vectors that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    /// AVX-512 with its byte, double-word and short forms.
+    Of512Bits,
+    /// AVX2.
+    Of256Bits,
+    /// What every processor of its kind has.
+    Usual,
+}
+
+/// Asks the processor; the answer is kept by the standard library.
+#[inline]
+pub(crate) fn vectors() -> Vectors {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if avx512 {
+            return Vectors::Of512Bits;
+        }
+        if is_x86_feature_detected!("avx2") {
+            return Vectors::Of256Bits;
+        }
+    }
+    Vectors::Usual
+}
+
+/// A function of its arguments that is compiled for every width of vectors and runs the widest one. No
+/// number depends on it: lanes compute what single numbers would, as nothing in them contracts or
+/// reorders operations. What the body calls must be `#[inline(always)]`, or it stays narrow.
+macro_rules! widest {
+    ($(#[$meta:meta])* fn $name:ident<$function:ident: $bound:path>($($argument:ident: $kind:ty),+ $(,)?) $body:block) => {
+        $(#[$meta])*
+        fn $name<$function: $bound>($($argument: $kind),+) {
+            #[inline(always)]
+            fn of_any<$function: $bound>($($argument: $kind),+) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn of_512_bits<$function: $bound>($($argument: $kind),+) {
+                of_any($($argument),+);
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn of_256_bits<$function: $bound>($($argument: $kind),+) {
+                of_any($($argument),+);
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "the processor was asked for the features")]
+            // SAFETY: each function is called only where its features are there.
+            match $crate::nn::parallel::vectors() {
+                $crate::nn::parallel::Vectors::Of512Bits => return unsafe { of_512_bits($($argument),+) },
+                $crate::nn::parallel::Vectors::Of256Bits => return unsafe { of_256_bits($($argument),+) },
+                $crate::nn::parallel::Vectors::Usual => {}
+            }
+            of_any($($argument),+);
+        }
+    };
+}
+pub(crate) use widest;
+
 /// Rows of `width` numbers that make a piece.
 pub(crate) fn rows_in_piece(width: usize) -> usize {
     (PIECE / width.max(1)).max(1)
