@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::Buffer;
 use super::elementary::{normal, sigmoid};
-use super::parallel::{PIECE, map2, run, widest};
+use super::parallel::{PIECE, run, widest};
 
 /// An elementwise function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,32 @@ widest! {
     }
 }
 
+widest! {
+    fn gated_values<A: Fn(f32) -> ValueAndSlope>(a: A, gate: &[f32], up: &[f32], y: &mut [f32]) {
+        for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
+            *y = a(gate).0 * up;
+        }
+    }
+}
+
+widest! {
+    fn gated_slopes<A: Fn(f32) -> ValueAndSlope>(
+        a: A,
+        gate: &[f32],
+        up: &[f32],
+        dy: &[f32],
+        dgate: &mut [f32],
+        dup: &mut [f32],
+    ) {
+        let inputs = gate.iter().zip(up).zip(dy);
+        for (((&gate, &up), &dy), (dgate, dup)) in inputs.zip(dgate.iter_mut().zip(dup)) {
+            let (value, slope) = a(gate);
+            *dgate = dy * up * slope;
+            *dup = dy * value;
+        }
+    }
+}
+
 /// y = a(x).
 pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
     y.resize(x.len());
@@ -112,8 +138,11 @@ pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer
 
 /// y = a(gate) up.
 pub fn gated_forward(activation: Activation, gate: &Buffer, up: &Buffer, y: &mut Buffer) {
+    assert_eq!(up.len(), gate.len());
     y.resize(gate.len());
-    dispatch!(activation, a => map2(y.cpu_mut(), gate.cpu(), up.cpu(), |y, gate, up| *y = a(gate).0 * up));
+    let inputs = gate.cpu().par_chunks(PIECE).zip(up.cpu().par_chunks(PIECE));
+    let pieces = y.cpu_mut().par_chunks_mut(PIECE).zip(inputs);
+    dispatch!(activation, a => run(gate.len(), pieces, |(y, (gate, up))| gated_values(a, gate, up, y)));
 }
 
 /// dgate = dy up a'(gate), dup = dy a(gate).
@@ -132,12 +161,7 @@ pub fn gated_backward(
     let inputs = gate.cpu().par_chunks(PIECE).zip(up.cpu().par_chunks(PIECE)).zip(dy.cpu().par_chunks(PIECE));
     let outputs = dgate.cpu_mut().par_chunks_mut(PIECE).zip(dup.cpu_mut().par_chunks_mut(PIECE));
     dispatch!(activation, a => run(work, inputs.zip(outputs), |(((gate, up), dy), (dgate, dup))| {
-        let inputs = gate.iter().zip(up).zip(dy);
-        for (((&gate, &up), &dy), (dgate, dup)) in inputs.zip(dgate.iter_mut().zip(dup)) {
-            let (value, slope) = a(gate);
-            *dgate = dy * up * slope;
-            *dup = dy * value;
-        }
+        gated_slopes(a, gate, up, dy, dgate, dup);
     }));
 }
 

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::parallel::{self, PIECE, sum_of};
+use super::parallel::{self, PIECE, sum_of, widest};
 use super::{Arena, Slot};
 
 /// What of the optimiser stays the same during a run. The learning rate follows a schedule, so it
@@ -102,7 +102,9 @@ impl Adam {
                 passed = run.offset + run.len;
             }
         }
-        parallel::run(work, pieces.into_par_iter(), |piece| update.apply(piece));
+        parallel::run(work, pieces.into_par_iter(), |piece| {
+            apply(&update, piece.scale, piece.values, piece.grads, piece.first, piece.second);
+        });
     }
 
     /// The step's numbers, computed in f64 and rounded once, as PyTorch does.
@@ -146,17 +148,51 @@ struct Update {
     rate: f32,
 }
 
-impl Update {
-    fn apply(&self, piece: Piece) {
-        let moments = piece.first.iter_mut().zip(piece.second);
-        for ((value, &grad), (m, v)) in piece.values.iter_mut().zip(piece.grads).zip(moments) {
-            *value *= self.shrink;
-            let grad = grad * piece.scale + self.decay * *value;
-            *m += (grad - *m) * self.towards;
-            *v = *v * self.beta2 + self.fresh * grad * grad;
-            *value -= self.rate * (*m / (v.sqrt() / self.root_correction + self.eps));
+/// Numbers that are looked at together: a third of a row of an embedding table.
+const LOOKED_AT: usize = 256;
+
+widest! {
+    fn apply(
+        update: &Update,
+        scale: f32,
+        values: &mut [f32],
+        grads: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let rest = update.leaves_rest();
+        let parts = first.chunks_mut(LOOKED_AT).zip(second.chunks_mut(LOOKED_AT));
+        let parts = values.chunks_mut(LOOKED_AT).zip(grads.chunks(LOOKED_AT)).zip(parts);
+        for ((values, grads), (first, second)) in parts {
+            // words that no batch has had yet: a quarter of BERT's parameters is its table of words
+            if rest && all_zero(grads) && all_zero(first) && all_zero(second) {
+                continue;
+            }
+            let moments = first.iter_mut().zip(second);
+            for ((value, &grad), (m, v)) in values.iter_mut().zip(grads).zip(moments) {
+                *value *= update.shrink;
+                let grad = grad * scale + update.decay * *value;
+                *m += (grad - *m) * update.towards;
+                *v = *v * update.beta2 + update.fresh * grad * grad;
+                *value -= update.rate * (*m / (v.sqrt() / update.root_correction + update.eps));
+            }
         }
     }
+}
+
+impl Update {
+    /// Whether a value stays as it is where gradient and moments are zero.
+    fn leaves_rest(&self) -> bool {
+        self.shrink == 1.0 && self.decay == 0.0 && self.eps > 0.0
+    }
+}
+
+/// Whether all are +0 or -0; ends at the first that is not.
+#[inline(always)]
+fn all_zero(numbers: &[f32]) -> bool {
+    const LANES: usize = 16;
+    numbers.first().is_none_or(|first| *first == 0.0)
+        && numbers.chunks(LANES).all(|chunk| chunk.iter().fold(0, |bits, x| bits | (x.to_bits() << 1)) == 0)
 }
 
 /// Slots in order, neighbours joined.
@@ -193,11 +229,17 @@ pub fn gradient_norms_of(grads: &Arena, slots: &[Slot]) -> Vec<f64> {
                 runs.iter().flat_map(|run| grads[run.offset..run.offset + run.len].chunks(PIECE)).collect();
             let mut sums = vec![0.0; pieces.len()];
             parallel::run(grads.len(), pieces.into_par_iter().zip(sums.par_iter_mut()), |(piece, sum)| {
-                *sum = sum_of(piece, |x| f64::from(x) * f64::from(x));
+                add_squares(piece, sum);
             });
             sums.iter().sum::<f64>().sqrt()
         })
         .collect()
+}
+
+widest! {
+    fn add_squares(numbers: &[f32], sum: &mut f64) {
+        *sum += sum_of(numbers, |x| f64::from(x) * f64::from(x));
+    }
 }
 
 /// What gradients of this norm are multiplied by so that their norm is at most `clip`:

@@ -1,9 +1,10 @@
 //! Dropout (Srivastava et al. 2014) whose masks are counted, not drawn in order: whether an
 //! element is kept depends on what it is, not on where it stands in a batch, a stack or a thread.
+#![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
 use rayon::prelude::*;
 
-use super::parallel::{rows_in_piece, run};
+use super::parallel::{rows_in_piece, run, widest};
 use super::{Buffer, DropoutKey, Rows};
 use crate::seed::{Seed, unit_f32};
 
@@ -42,23 +43,34 @@ impl Dropout {
 }
 
 impl Mask {
-    /// Which of the four channels from `4 * quad` on are kept.
-    #[inline]
-    pub(crate) fn keeps(self, example_id: u64, token: u32, quad: u32) -> [bool; CHANNELS] {
-        let words = self.seed.words([quad, token, example_id as u32, (example_id >> 32) as u32]);
-        words.map(|word| unit_f32(word) >= self.probability)
+    /// What channels from `4 * quad` on are multiplied by, 0 or 1 / (1 - probability): as many as
+    /// `factors` holds.
+    pub(crate) fn row(self, example_id: u64, token: u32, quad: u32, factors: &mut [f32]) {
+        draw(self, example_id, token, quad, factors);
     }
 
-    /// What the four channels from `4 * quad` on are multiplied by: 0 or 1 / (1 - probability).
-    #[inline]
-    pub(crate) fn factors(self, example_id: u64, token: u32, quad: u32) -> [f32; CHANNELS] {
-        self.keeps(example_id, token, quad).map(|keep| if keep { self.scale } else { 0.0 })
+    #[inline(always)]
+    fn factor(self, word: u32) -> f32 {
+        if unit_f32(word) >= self.probability { self.scale } else { 0.0 }
     }
+}
 
-    /// What a row's channels are multiplied by.
-    pub(crate) fn row(self, example_id: u64, token: u32, factors: &mut [f32]) {
-        for (quad, factors) in factors.chunks_mut(CHANNELS).enumerate() {
-            let drawn = self.factors(example_id, token, quad as u32);
+/// Calls of the generator that are computed together.
+const TOGETHER: usize = 16;
+
+widest! {
+    fn draw(mask: Mask, example_id: u64, token: u32, quad: u32, factors: &mut [f32]) {
+        for (block, factors) in factors.chunks_mut(TOGETHER * CHANNELS).enumerate() {
+            let first = quad + (block * TOGETHER) as u32;
+            let quads: [u32; TOGETHER] = std::array::from_fn(|lane| first + lane as u32);
+            let name = [token, example_id as u32, (example_id >> 32) as u32].map(|word| [word; TOGETHER]);
+            let words = mask.seed.words_together([quads, name[0], name[1], name[2]]);
+            let mut drawn = [0.0; TOGETHER * CHANNELS];
+            for (lane, drawn) in drawn.chunks_exact_mut(CHANNELS).enumerate() {
+                for (drawn, words) in drawn.iter_mut().zip(&words) {
+                    *drawn = mask.factor(words[lane]);
+                }
+            }
             factors.copy_from_slice(&drawn[..factors.len()]);
         }
     }
@@ -66,8 +78,10 @@ impl Mask {
 
 /// Whether one element is kept.
 pub fn keep(key: DropoutKey, example_id: u64, token: u32, channel: u32, probability: f32) -> bool {
+    let mut factors = [0.0; CHANNELS];
     let mask = Dropout { key, probability }.mask();
-    mask.keeps(example_id, token, channel / CHANNELS as u32)[channel as usize % CHANNELS]
+    mask.row(example_id, token, channel / CHANNELS as u32, &mut factors);
+    factors[channel as usize % CHANNELS] != 0.0
 }
 
 /// Sets elements to zero and scales the others, in place; the same for every member. Applied to
@@ -90,7 +104,7 @@ pub fn forward(members: usize, rows: &Rows, width: usize, dropout: Dropout, x: &
         let first = piece * rows_together;
         let names = examples[first..].iter().zip(&rows.positions[first..]).take(rows_together);
         for (row, (&example, &token)) in names.enumerate() {
-            mask.row(example, token, &mut factors);
+            mask.row(example, token, 0, &mut factors);
             let place = row * width..(row + 1) * width;
             for member in &mut members {
                 member[place.clone()].iter_mut().zip(&factors).for_each(|(x, factor)| *x *= factor);

@@ -3,10 +3,11 @@
 //! With x̂ = (x - mean) / deviation and y = x̂ w + b, and g = dy w:
 //! dx = (g - mean(g) - x̂ mean(g x̂)) / deviation. RMSNorm is the same without the two means that
 //! come from subtracting the mean.
+#![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
 use rayon::prelude::*;
 
-use super::parallel::{add_column_sums, rows_in_piece, run, sum_of};
+use super::parallel::{LANES, add_column_sums, rows_in_piece, run, sum_of, widest};
 use super::{Buffer, Param, ParamMut};
 
 /// The formula.
@@ -102,33 +103,36 @@ pub fn forward(
         run(shape.rows * width, pieces, |(((x, y), mean), inverse)| {
             let x_and_y = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
             for ((x, y), (mean, inverse)) in x_and_y.zip(mean.iter_mut().zip(inverse)) {
-                (*mean, *inverse) = statistics(kind, eps, x);
-                normalise(kind, (*mean, *inverse), x, weight, bias, y);
+                forward_row(kind, eps, x, weight, bias, y, mean, inverse);
             }
         });
     }
 }
 
-fn statistics(kind: Kind, eps: f64, x: &[f32]) -> (f32, f32) {
-    let width = x.len() as f64;
-    let mean = if kind.subtracts_mean() { sum_of(x, f64::from) / width } else { 0.0 };
-    let variance = sum_of(x, |x| (f64::from(x) - mean).powi(2)) / width;
-    (mean as f32, (1.0 / (variance + eps).sqrt()) as f32)
-}
-
-fn normalise(
-    kind: Kind,
-    (mean, inverse): (f32, f32),
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
-        *y = (x - mean) * inverse * (kind.offset() + weight);
-    }
-    if let Some(bias) = bias {
-        y.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias);
+widest! {
+    #[expect(clippy::too_many_arguments, reason = "sizes, inputs and outputs, each once")]
+    fn forward_row(
+        kind: Kind,
+        eps: f64,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        mean_of_row: &mut f32,
+        inverse_of_row: &mut f32,
+    ) {
+        let width = x.len() as f64;
+        let exact = if kind.subtracts_mean() { sum_of(x, f64::from) / width } else { 0.0 };
+        let variance = sum_of(x, |x| (f64::from(x) - exact).powi(2)) / width;
+        let (mean, inverse) = (exact as f32, (1.0 / (variance + eps).sqrt()) as f32);
+        let offset = kind.offset();
+        for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
+            *y = (x - mean) * inverse * (offset + weight);
+        }
+        if let Some(bias) = bias {
+            y.iter_mut().zip(bias).for_each(|(y, &bias)| *y += bias);
+        }
+        (*mean_of_row, *inverse_of_row) = (mean, inverse);
     }
 }
 
@@ -179,29 +183,50 @@ pub fn backward(
     add_weight_gradients(shape, x, saved, dy, dweight, dbias);
 }
 
-fn backward_row(
-    kind: Kind,
-    (mean, inverse): (f32, f32),
-    x: &[f32],
-    weight: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    accumulate: bool,
-) {
-    let (mut sum, mut sum_with_x) = (0.0, 0.0);
-    for ((&x, &dy), &weight) in x.iter().zip(dy).zip(weight) {
-        let g = dy * (kind.offset() + weight);
-        sum += f64::from(g);
-        sum_with_x += f64::from(g * ((x - mean) * inverse));
+widest! {
+    fn backward_row(
+        kind: Kind,
+        statistics: (f32, f32),
+        x: &[f32],
+        weight: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        accumulate: bool,
+    ) {
+        let (mean, inverse) = statistics;
+        let (sum, sum_with_x) = sums(kind, statistics, x, weight, dy);
+        let width = x.len() as f64;
+        let of_g = if kind.subtracts_mean() { (sum / width) as f32 } else { 0.0 };
+        let of_g_with_x = (sum_with_x / width) as f32;
+        let offset = kind.offset();
+        for (((dx, &x), &dy), &weight) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
+            let g = dy * (offset + weight);
+            let gradient = (g - of_g - (x - mean) * inverse * of_g_with_x) * inverse;
+            *dx = if accumulate { *dx + gradient } else { gradient };
+        }
     }
-    let width = x.len() as f64;
-    let of_g = if kind.subtracts_mean() { (sum / width) as f32 } else { 0.0 };
-    let of_g_with_x = (sum_with_x / width) as f32;
-    for (((dx, &x), &dy), &weight) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
-        let g = dy * (kind.offset() + weight);
-        let gradient = (g - of_g - (x - mean) * inverse * of_g_with_x) * inverse;
-        *dx = if accumulate { *dx + gradient } else { gradient };
+}
+
+/// The sums of g and of g x̂ over a row.
+#[inline(always)]
+fn sums(kind: Kind, (mean, inverse): (f32, f32), x: &[f32], weight: &[f32], dy: &[f32]) -> (f64, f64) {
+    let mut lanes = [[0.0; LANES]; 2];
+    let offset = kind.offset();
+    let whole = x.len() / LANES * LANES;
+    let mut add = |from: usize, len: usize| {
+        let row = x[from..from + len].iter().zip(&weight[from..from + len]).zip(&dy[from..from + len]);
+        for (lane, ((&x, &weight), &dy)) in row.enumerate() {
+            let g = dy * (offset + weight);
+            lanes[0][lane] += f64::from(g);
+            lanes[1][lane] += f64::from(g * ((x - mean) * inverse));
+        }
+    };
+    for from in (0..whole).step_by(LANES) {
+        add(from, LANES);
     }
+    add(whole, x.len() - whole);
+    let [of_g, of_g_with_x] = lanes.map(|lanes| lanes.iter().sum());
+    (of_g, of_g_with_x)
 }
 
 fn add_weight_gradients(

@@ -17,7 +17,7 @@ pub(crate) const PIECE: usize = 1 << 13;
 const COLUMNS: usize = 64;
 
 /// Partial sums of [`sum_of`], enough for a vector unit to be busy with additions.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// Whether there is one thread only: handing work over to it, and waiting, would be two switches of
 /// threads for nothing. The cells of a sweep usually have one each.
@@ -66,21 +66,21 @@ pub(crate) fn vectors() -> Vectors {
 /// number depends on it: lanes compute what single numbers would, as nothing in them contracts or
 /// reorders operations. What the body calls must be `#[inline(always)]`, or it stays narrow.
 macro_rules! widest {
-    ($(#[$meta:meta])* fn $name:ident<$function:ident: $bound:path>($($argument:ident: $kind:ty),+ $(,)?) $body:block) => {
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident$(<$function:ident: $bound:path>)?($($argument:ident: $kind:ty),+ $(,)?) $body:block) => {
         $(#[$meta])*
-        fn $name<$function: $bound>($($argument: $kind),+) {
+        $visibility fn $name$(<$function: $bound>)?($($argument: $kind),+) {
             #[inline(always)]
-            fn of_any<$function: $bound>($($argument: $kind),+) $body
+            fn of_any$(<$function: $bound>)?($($argument: $kind),+) $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-            fn of_512_bits<$function: $bound>($($argument: $kind),+) {
+            fn of_512_bits$(<$function: $bound>)?($($argument: $kind),+) {
                 of_any($($argument),+);
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
-            fn of_256_bits<$function: $bound>($($argument: $kind),+) {
+            fn of_256_bits$(<$function: $bound>)?($($argument: $kind),+) {
                 of_any($($argument),+);
             }
 
@@ -122,12 +122,28 @@ pub(crate) fn map2(y: &mut [f32], a: &[f32], b: &[f32], each: impl Fn(&mut f32, 
 }
 
 /// The sum of `value` over a slice, in f64 and a fixed order.
+#[expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
+#[inline(always)]
 pub(crate) fn sum_of(numbers: &[f32], value: impl Fn(f32) -> f64) -> f64 {
     let mut lanes = [0.0; LANES];
     let whole = numbers.chunks_exact(LANES);
     let rest: f64 = whole.remainder().iter().map(|&x| value(x)).sum();
     for chunk in whole {
         lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += value(x));
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// The sum of products of two slices of one length, in f64 and a fixed order.
+#[expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (whole_a, whole_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let product = |(&a, &b): (&f32, &f32)| f64::from(a) * f64::from(b);
+    let rest: f64 = whole_a.remainder().iter().zip(whole_b.remainder()).map(product).sum();
+    for (a, b) in whole_a.zip(whole_b) {
+        lanes.iter_mut().zip(a.iter().zip(b)).for_each(|(lane, pair)| *lane += product(pair));
     }
     lanes.iter().sum::<f64>() + rest
 }
@@ -141,13 +157,24 @@ pub(crate) fn add_column_sums(
 ) {
     run(rows * sums.len(), sums.par_chunks_mut(COLUMNS).enumerate(), |(block, sums)| {
         let columns = block * COLUMNS..block * COLUMNS + sums.len();
+        add_block(&add_row, rows, columns, sums);
+    });
+}
+
+widest! {
+    fn add_block<F: Fn(usize, Range<usize>, &mut [f64])>(
+        add_row: &F,
+        rows: usize,
+        columns: Range<usize>,
+        sums: &mut [f32],
+    ) {
         let mut totals = [0.0; COLUMNS];
         let totals = &mut totals[..sums.len()];
         for row in 0..rows {
             add_row(row, columns.clone(), totals);
         }
         sums.iter_mut().zip(totals).for_each(|(sum, total)| *sum += *total as f32);
-    });
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::products::{View, multiply};
 use super::segments::Segment;
 use super::tables::{Side, scatter};
 use super::{Attention, Bias, Buffer, Place, Saved, split};
+use crate::nn::parallel::{dot, widest};
 
 /// See [`Attention::backward`]; the operands are queries, keys, values and the output's gradient,
 /// the results those of queries, keys and values. With `keep_scores` the gradients of the scores
@@ -169,11 +170,12 @@ impl Task<'_> {
     }
 }
 
-/// Turns the gradients of weights into those of scores: p * (g - sum of p * g).
-fn softmax_backward(weights: &[f32], gradients: &mut [f32]) {
-    let products = weights.iter().zip(&*gradients).map(|(p, g)| f64::from(*p) * f64::from(*g));
-    let mean = products.sum::<f64>() as f32;
-    for (gradient, weight) in gradients.iter_mut().zip(weights) {
-        *gradient = weight * (*gradient - mean);
+widest! {
+    /// Turns the gradients of weights into those of scores: p * (g - sum of p * g).
+    fn softmax_backward(weights: &[f32], gradients: &mut [f32]) {
+        let mean = dot(weights, gradients) as f32;
+        for (gradient, weight) in gradients.iter_mut().zip(weights) {
+            *gradient = weight * (*gradient - mean);
+        }
     }
 }

@@ -7,6 +7,8 @@ use super::products::{View, multiply};
 use super::segments::Segment;
 use super::{Attention, Bias, Buffer, Empty, Place, Saved, segments, split};
 use crate::nn::dropout::{CHANNELS, Dropout};
+use crate::nn::elementary::exp;
+use crate::nn::parallel::{sum_of, widest};
 
 /// See [`Attention::forward`]; the operands are queries, keys and values.
 pub(super) fn run(attention: &Attention<'_>, operands: [&[f32]; 3], out: &mut Buffer, saved: &mut Saved) {
@@ -61,6 +63,7 @@ struct Tile<'a> {
 #[derive(Default)]
 struct Scratch {
     product: Vec<f32>,
+    factors: Vec<f32>,
 }
 
 /// The heads of queries that share one head of keys, in one example of one member.
@@ -104,7 +107,7 @@ impl Task<'_> {
                 None => &*weights,
                 Some(dropout) => {
                     let dropped = &mut tile.dropped[local * pairs..][..pairs];
-                    self.drop_weights(dropout, place.head, weights, dropped);
+                    self.drop_weights(dropout, place.head, weights, dropped, &mut scratch.factors);
                     &*dropped
                 }
             };
@@ -180,24 +183,31 @@ impl Task<'_> {
         }
     }
 
-    fn drop_weights(&self, dropout: Dropout, head: usize, weights: &[f32], dropped: &mut [f32]) {
+    fn drop_weights(
+        &self,
+        dropout: Dropout,
+        head: usize,
+        weights: &[f32],
+        dropped: &mut [f32],
+        factors: &mut Vec<f32>,
+    ) {
         let (attention, segment) = (self.attention, self.segment);
         let mask = dropout.mask();
         let keys = &attention.keys.positions[segment.keys.clone()];
         let rows = weights.chunks_exact(keys.len()).zip(dropped.chunks_exact_mut(keys.len()));
+        let quad = head as u32 * CHANNELS_A_HEAD / CHANNELS as u32;
+        // every position up to the last key's is drawn: as a rule they are those of the keys
+        let reach = keys.iter().max().map_or(0, |last| *last as usize + 1);
+        factors.resize(reach, 0.0);
         for (query, (weights, dropped)) in segment.queries.clone().zip(rows) {
-            let token = attention.queries.positions[query];
-            // neighbouring keys are decided by one call of the generator
-            let mut drawn = None;
-            for ((to, weight), &key) in dropped.iter_mut().zip(weights).zip(keys) {
-                let channel = head as u32 * CHANNELS_A_HEAD + key;
-                let quad = channel / CHANNELS as u32;
-                let factors = match drawn {
-                    Some((last, factors)) if last == quad => factors,
-                    _ => mask.factors(self.example, token, quad),
-                };
-                drawn = Some((quad, factors));
-                *to = weight * factors[channel as usize % CHANNELS];
+            mask.row(self.example, attention.queries.positions[query], quad, factors);
+            if reach == keys.len() {
+                let pairs = weights.iter().zip(&*factors);
+                dropped.iter_mut().zip(pairs).for_each(|(to, (weight, factor))| *to = weight * factor);
+            } else {
+                for ((to, weight), &key) in dropped.iter_mut().zip(weights).zip(keys) {
+                    *to = weight * factors[key as usize];
+                }
             }
         }
     }
@@ -220,23 +230,36 @@ fn soft_cap(cap: f32, scores: &mut [f32], slopes: &mut [f32]) {
     }
 }
 
-/// In place over the visible keys, of which there is at least one; others become zero.
-fn softmax(row: &mut [f32], visible: Option<&[bool]>) {
-    if let Some(visible) = visible {
-        for (score, &visible) in row.iter_mut().zip(visible) {
-            if !visible {
-                *score = f32::NEG_INFINITY;
+widest! {
+    /// In place over the visible keys, of which there is at least one; others become zero.
+    fn softmax(row: &mut [f32], visible: Option<&[bool]>) {
+        if let Some(visible) = visible {
+            for (score, &visible) in row.iter_mut().zip(visible) {
+                *score = if visible { *score } else { f32::NEG_INFINITY };
             }
         }
+        let highest = highest_of(row);
+        for score in row.iter_mut() {
+            *score = exp(*score - highest);
+        }
+        let share = (1.0 / sum_of(row, f64::from)) as f32;
+        for weight in row {
+            *weight *= share;
+        }
     }
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0_f64;
-    for score in row.iter_mut() {
-        *score = (*score - highest).exp();
-        sum += f64::from(*score);
+}
+
+/// The largest number; NaN counts as none, and stays in the sum that follows.
+#[inline(always)]
+fn highest_of(numbers: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let whole = numbers.chunks_exact(LANES);
+    let rest = whole.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for chunk in whole {
+        for (lane, &number) in lanes.iter_mut().zip(chunk) {
+            *lane = if number > *lane { number } else { *lane };
+        }
     }
-    let share = (1.0 / sum) as f32;
-    for weight in row {
-        *weight *= share;
-    }
+    lanes.iter().copied().fold(rest, f32::max)
 }
