@@ -9,6 +9,7 @@ pub mod features;
 pub mod layers;
 pub mod price;
 pub mod probing;
+pub(crate) mod products;
 pub mod scores;
 pub mod screen;
 pub mod selftest;

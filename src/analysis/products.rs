@@ -8,7 +8,7 @@ use rayon::prelude::*;
 const TOGETHER: usize = 256;
 
 /// `X v`, `[N]`.
-pub(super) fn along(x: ArrayView2<'_, f64>, vector: &[f64]) -> Vec<f64> {
+pub(crate) fn along(x: ArrayView2<'_, f64>, vector: &[f64]) -> Vec<f64> {
     let mut product = vec![0.0; x.nrows()];
     product.par_iter_mut().enumerate().with_min_len(TOGETHER).for_each(|(row, product)| {
         *product = with_row(x.row(row), |row| dot(row, vector));
@@ -17,7 +17,7 @@ pub(super) fn along(x: ArrayView2<'_, f64>, vector: &[f64]) -> Vec<f64> {
 }
 
 /// `Xᵀ r`, `[D]`.
-pub(super) fn across(x: ArrayView2<'_, f64>, weights: &[f64]) -> Vec<f64> {
+pub(crate) fn across(x: ArrayView2<'_, f64>, weights: &[f64]) -> Vec<f64> {
     let starts: Vec<usize> = (0..x.nrows()).step_by(TOGETHER).collect();
     let parts: Vec<Vec<f64>> = starts
         .par_iter()
@@ -38,7 +38,7 @@ pub(super) fn across(x: ArrayView2<'_, f64>, weights: &[f64]) -> Vec<f64> {
 }
 
 /// A row as a slice, copied only where its numbers are not side by side.
-pub(super) fn with_row<T>(row: ArrayView1<'_, f64>, run: impl FnOnce(&[f64]) -> T) -> T {
+pub(crate) fn with_row<T>(row: ArrayView1<'_, f64>, run: impl FnOnce(&[f64]) -> T) -> T {
     match row.as_slice() {
         Some(row) => run(row),
         None => run(&row.to_vec()),
@@ -65,7 +65,7 @@ pub(crate) fn add(to: &mut [f64], scale: f64, other: &[f64]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::scores::synthetic::normal;
+    use super::super::scores::synthetic::normal;
     use super::*;
 
     #[test]

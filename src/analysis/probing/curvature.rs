@@ -8,7 +8,7 @@
 use super::super::scores::linear::{Cholesky, gram_of_columns, gram_of_rows};
 use ndarray::{Array2, ArrayView2};
 
-use super::products::{across, along};
+use crate::analysis::products::{across, along};
 
 /// The Gram matrix of features `[N, D]`, computed once and kept for all weights of the loss.
 pub(super) struct Curvature<'a> {

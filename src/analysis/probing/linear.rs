@@ -224,6 +224,22 @@ mod tests {
     }
 
     #[test]
+    fn threads_change_no_bit_of_a_preconditioned_fit() {
+        // more rows than a thread takes at a time, and wide enough for a curvature
+        let (x, labels) = shifted(700, 40, 0.5, 1);
+        let (other, gold) = shifted(300, 40, 0.5, 2);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let train = Labelled::new(x.view(), &labels).unwrap();
+            pool.install(|| probe(&train, other.view(), &gold, Seed(1)).unwrap())
+        };
+        let (alone, together) = (run(1), run(3));
+        assert_eq!((alone.c, &alone.right), (together.c, &together.right));
+        assert_eq!(alone.nll.value.to_bits(), together.nll.value.to_bits());
+        assert_eq!(alone.steps, together.steps);
+    }
+
+    #[test]
     fn the_held_out_part_keeps_the_classes_and_repeats() {
         let labels: Vec<usize> = (0..100).map(|at| usize::from(at >= 80)).collect();
         let (fitted, held) = held_out(&labels, 2, Seed(5));

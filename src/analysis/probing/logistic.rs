@@ -3,8 +3,8 @@
 //! from diverging; the intercept is free unless told otherwise.
 
 use super::curvature::{Curvature, Inverse};
-use super::products::{add, dot, with_row};
 use super::solver::{Guess, minimise};
+use crate::analysis::products::{add, dot, with_row};
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 

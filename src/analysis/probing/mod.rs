@@ -12,6 +12,5 @@ pub mod domain;
 pub mod linear;
 pub mod logistic;
 pub mod online;
-pub(crate) mod products;
 mod scaling;
 mod solver;

@@ -2,7 +2,7 @@
 //! and Overton, 2013), for smooth and strictly convex functions, from a first guess of the inverse
 //! Hessian where there is one.
 
-use super::products::add;
+use crate::analysis::products::add;
 
 /// Pairs of steps and changes that stand for the curvature.
 const MEMORY: usize = 10;

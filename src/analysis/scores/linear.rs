@@ -2,7 +2,7 @@
 //! in an order that depends on the sizes only, so any number of threads gives the same bits.
 
 use super::Undefined;
-use crate::analysis::probing::products::{add, dot};
+use crate::analysis::products::{add, dot};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
