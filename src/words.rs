@@ -108,7 +108,7 @@ mod tests {
         let unknown = "mapper".parse::<Control>().expect_err("no such control");
         assert_eq!(
             unknown.to_string(),
-            "unknown control `mapper`: expected `base`, `mappers`, `random`, `mlp` or `shuffled`"
+            "unknown control `mapper`: expected `base`, `mappers`, `random`, `mlp`, `shuffled` or `trained`"
         );
         assert_eq!(unknown.hint().as_deref(), Some("did you mean `mappers`?"));
     }

@@ -130,7 +130,7 @@ impl<'a> Job<'a> {
     fn fit(&self) -> Result<Fit, Failure> {
         let Prepared { plan, sizes, work, .. } = &self.prepared;
         let needed =
-            |stack: usize| cost::memory_bytes(sizes, work, plan.study.plug, plan.study.train, stack as u64);
+            |stack: usize| cost::memory_bytes(sizes, work, cost::Held::of(&plan.study), stack as u64);
         let available = machine::available_memory().unwrap_or(u64::MAX);
         Ok(cost::fit(&needed, available, self.args.oom, self.args.jobs, plan.study.stack)?)
     }

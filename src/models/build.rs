@@ -12,6 +12,7 @@ use crate::models::embeddings::Embeddings;
 use crate::models::encoder::{self, Encoder};
 use crate::models::families::Scope;
 use crate::models::feed_forward::{FeedForward, Gated};
+use crate::models::parameters::Origin;
 use crate::models::parts::{Linear, Norm};
 use crate::models::spec::{
     self, BlockSpec, ModelSpec, Placement, Position, ProjectionPlace, QkNorm, Residual,
@@ -34,6 +35,8 @@ pub struct Member<'a> {
 pub enum Target<'a> {
     /// Registered as trainable; values are loaded into the arena afterwards.
     Trainable(&'a mut Registry, &'a TensorTable),
+    /// The same for a block of an LLM that trains within a probe of another model.
+    TrainableLayer(&'a mut Registry, &'a TensorTable),
     /// Read now, one checkpoint a member.
     Frozen(Device, &'a [Member<'a>]),
 }
@@ -68,7 +71,12 @@ impl Target<'_> {
     ) -> Result<Option<Weight>, Failure> {
         match self {
             Self::Trainable(registry, table) => {
-                Ok(pick(table, None).map(|source| registry.from_checkpoint(role, shape, &source)))
+                let origin = pick(table, None).map(Origin::Encoder);
+                Ok(origin.map(|origin| registry.from_checkpoint(role, shape, origin)))
+            }
+            Self::TrainableLayer(registry, table) => {
+                let origin = pick(table, None).map(Origin::Layer);
+                Ok(origin.map(|origin| registry.from_checkpoint(role, shape, origin)))
             }
             Self::Frozen(device, members) => {
                 let sources: Vec<Option<Source>> =

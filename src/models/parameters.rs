@@ -10,6 +10,39 @@ use crate::models::weights::Checkpoint;
 use crate::nn::{Arena, Layout, Slot};
 use crate::seed::Seed;
 
+/// Where a trainable parameter's first values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// Random numbers.
+    Fresh,
+    /// The small model's checkpoint.
+    Encoder(Source),
+    /// The LLM's checkpoint: a layer that trains.
+    Layer(Source),
+}
+
+/// Before the names of a trained layer's tensors, which could be those of the small model too.
+const LAYER: &str = "layer.";
+
+impl Origin {
+    /// Name and place in its checkpoint.
+    pub fn source(&self) -> Option<&Source> {
+        match self {
+            Self::Fresh => None,
+            Self::Encoder(source) | Self::Layer(source) => Some(source),
+        }
+    }
+
+    /// The name of its tensor among all that train.
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Fresh => None,
+            Self::Encoder(source) => Some(source.name.clone()),
+            Self::Layer(source) => Some(format!("{LAYER}{}", source.name)),
+        }
+    }
+}
+
 /// A trainable parameter and where its first values come from, or where they are saved to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
@@ -17,8 +50,8 @@ pub struct Binding {
     pub slot: Slot,
     /// Shape of its part of the checkpoint's tensor.
     pub shape: Vec<usize>,
-    /// The checkpoint's tensor; `None` for parts that start from random numbers.
-    pub source: Option<Source>,
+    /// Where its first values come from.
+    pub origin: Origin,
 }
 
 /// A tensor of one member: name, shape, numbers.
@@ -42,7 +75,7 @@ impl Parameters {
         &self.layout
     }
 
-    /// Loads a member's values of what a checkpoint holds.
+    /// Loads a member's values of what the small model's checkpoint holds.
     ///
     /// # Errors
     /// When a tensor is missing, has another shape or is no float.
@@ -53,7 +86,7 @@ impl Parameters {
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(), Failure> {
         for binding in &self.bindings {
-            if let Some(source) = &binding.source {
+            if let Origin::Encoder(source) = &binding.origin {
                 let numbers = checkpoint.read(source, &binding.shape)?;
                 values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
             }
@@ -61,8 +94,27 @@ impl Parameters {
         Ok(())
     }
 
-    /// Loads a member's values from a file of the names that [`Parameters::export`] gives; what
-    /// `only_fresh` leaves out (the encoder of a run that did not train it) stays as it is.
+    /// Loads a member's values of the LLM layer that trains; nothing where it is frozen.
+    ///
+    /// # Errors
+    /// When a tensor is missing, has another shape or is no float.
+    pub fn load_layer(
+        &self,
+        values: &mut Arena,
+        member: usize,
+        checkpoint: &Checkpoint<'_>,
+    ) -> Result<(), Failure> {
+        for binding in &self.bindings {
+            if let Origin::Layer(source) = &binding.origin {
+                let numbers = checkpoint.read(source, &binding.shape)?;
+                values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads a member's values from a file of the names that [`Parameters::export`] gives; with
+    /// `encoder_stays` the encoder, which such a run did not train, stays as it is.
     ///
     /// # Errors
     /// When a tensor is missing, has another shape or is no float.
@@ -71,15 +123,19 @@ impl Parameters {
         values: &mut Arena,
         member: usize,
         tensors: &dyn TensorSource,
-        only_fresh: bool,
+        encoder_stays: bool,
     ) -> Result<(), Failure> {
         let names = Names::default();
         let checkpoint = Checkpoint { tensors, names: &names, transform: None };
         for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
-            let numbers = match &binding.source {
-                Some(_) if only_fresh => continue,
-                Some(source) => checkpoint.read(source, &binding.shape)?,
-                None => checkpoint.read(&Source::whole(entry.name.clone()), &binding.shape)?,
+            let numbers = match &binding.origin {
+                Origin::Encoder(_) if encoder_stays => continue,
+                Origin::Encoder(source) => checkpoint.read(source, &binding.shape)?,
+                Origin::Layer(source) => {
+                    let source = Source { name: format!("{LAYER}{}", source.name), ..source.clone() };
+                    checkpoint.read(&source, &binding.shape)?
+                }
+                Origin::Fresh => checkpoint.read(&Source::whole(entry.name.clone()), &binding.shape)?,
             };
             values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
         }
@@ -91,7 +147,7 @@ impl Parameters {
     /// seed and equal shapes start equal.
     pub fn initialise(&self, values: &mut Arena, member: usize, seed: Seed) {
         for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
-            if binding.source.is_some() {
+            if binding.origin != Origin::Fresh {
                 continue;
             }
             let map = entry.name.rsplit_once('.').map_or("", |(map, _)| map);
@@ -115,16 +171,16 @@ impl Parameters {
         let mut tensors: Vec<Tensor> = Vec::new();
         for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
             let numbers = numbers.param(binding.slot).cpu(member);
-            let Some(source) = &binding.source else {
+            let (Some(source), Some(name)) = (binding.origin.source(), binding.origin.name()) else {
                 tensors.push((entry.name.clone(), binding.shape.clone(), numbers.to_vec()));
                 continue;
             };
             let columns: usize = binding.shape.iter().skip(1).product();
             let whole = 0..binding.shape[0];
             let runs = source.rows.as_deref().unwrap_or(std::slice::from_ref(&whole));
-            let place = tensors.iter().position(|(name, ..)| *name == source.name).unwrap_or_else(|| {
+            let place = tensors.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
                 let shape = [&[0], &binding.shape[1..]].concat();
-                tensors.push((source.name.clone(), shape, Vec::new()));
+                tensors.push((name, shape, Vec::new()));
                 tensors.len() - 1
             });
             let (_, shape, fused) = &mut tensors[place];
@@ -150,8 +206,8 @@ impl Parameters {
             let transposed = self
                 .bindings
                 .iter()
-                .filter_map(|binding| binding.source.as_ref())
-                .any(|source| source.transpose && source.name == *name);
+                .filter(|binding| binding.origin.source().is_some_and(|source| source.transpose))
+                .any(|binding| binding.origin.name().as_ref() == Some(name));
             if transposed && shape.len() == 2 {
                 let (rows, columns) = (shape[0], shape[1]);
                 let read = |place: usize| numbers[(place % rows) * columns + place / rows];

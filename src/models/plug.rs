@@ -1,5 +1,5 @@
 //! What stands between encoder and head: nothing, the mappers alone, a small trainable network, or
-//! one frozen LLM layer between two mappers (PiFi, Kim et al., ACL 2025, section 3).
+//! one LLM layer, frozen or (as a control) trained, between two mappers (PiFi, Kim et al., ACL 2025, section 3).
 
 use crate::models::attention::Positions;
 use crate::models::block::{self, Block, BlockDropout, Call, Selection};
@@ -20,7 +20,7 @@ words! {
 }
 
 words! {
-    /// Which rows a frozen layer's rows attend to in sequence mode.
+    /// Which rows a layer's rows attend to in sequence mode.
     Mask, "mask" {
         /// All real rows of the text.
         Bidirectional = "bidirectional",
@@ -46,7 +46,7 @@ pub enum PlugSpec {
         /// E.
         width: usize,
     },
-    /// A frozen layer between the mappers.
+    /// A layer of an LLM between the mappers.
     Layer {
         /// E.
         width: usize,
@@ -96,7 +96,7 @@ pub(crate) struct State {
     inner: Buffer,
 }
 
-/// The frozen layer never drops anything; its calls need a site all the same.
+/// The layer never drops anything; its calls need a site all the same.
 const SITE: u32 = 1 << 25;
 
 impl Plug {
@@ -181,7 +181,7 @@ impl Plug {
         }
     }
 
-    /// Accumulates the gradients of the mappers; the frozen layer has none. Writes that of x.
+    /// Accumulates the gradients of the mappers, and of the layer where it trains. Writes that of x.
     #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
     pub(crate) fn backward(
         &self,

@@ -6,7 +6,7 @@ use crate::models::Error;
 use crate::models::block::{Block, Selection};
 use crate::models::build::{self, Target};
 use crate::models::encoder::{self, Encoder};
-use crate::models::families::Model;
+use crate::models::families::{Model, Scope};
 use crate::models::head::{self, Head, HeadSpec};
 use crate::models::input::{Input, Pass};
 use crate::models::parameters::Parameters;
@@ -30,6 +30,23 @@ pub struct ProbeSpec {
     pub mode: PlugMode,
     /// What is predicted.
     pub head: HeadSpec,
+}
+
+/// The layer between the mappers.
+#[derive(Clone, Debug)]
+pub enum Layer<'a> {
+    /// As PiFi plugs it, with the weights of every member.
+    Frozen(Box<Block>),
+    /// One that trains with the rest. Its weights are loaded into the arena afterwards, by
+    /// [`Parameters::load_layer`].
+    Trained {
+        /// The LLM.
+        model: &'a Model,
+        /// Which of its layers, of all members.
+        layer: usize,
+        /// What of it is read.
+        scope: Scope,
+    },
 }
 
 /// A probe of K members.
@@ -64,15 +81,15 @@ struct State {
 }
 
 impl Probe {
-    /// Puts a probe of `members` members together; `layer` is the frozen layer of all of them where
-    /// the plug has one.
+    /// Puts a probe of `members` members together; `layer` is that of all of them where the plug
+    /// has one.
     ///
     /// # Errors
-    /// When the small model's table lacks a tensor its specification needs.
+    /// When a model's table lacks a tensor that its specification needs.
     ///
     /// # Panics
     /// When `layer` is there without being asked for by the plug, or the other way round.
-    pub fn new(spec: &ProbeSpec, members: usize, layer: Option<Block>) -> Result<Self, Failure> {
+    pub fn new(spec: &ProbeSpec, members: usize, layer: Option<Layer<'_>>) -> Result<Self, Failure> {
         let mut registry = Registry::default();
         let encoder = match &spec.encoder {
             Some(model) => {
@@ -85,8 +102,15 @@ impl Probe {
             (PlugSpec::Base, None) => None,
             (PlugSpec::Mappers { width }, None) => Some((width, Middle::Identity)),
             (PlugSpec::Mlp { width }, None) => Some((width, Middle::Gelu)),
-            (PlugSpec::Layer { width, mask, honour_window }, Some(block)) => {
-                Some((width, Middle::Layer { block: Box::new(block), mask, honour_window }))
+            (PlugSpec::Layer { width, mask, honour_window }, Some(layer)) => {
+                let block = match layer {
+                    Layer::Frozen(block) => block,
+                    Layer::Trained { model, layer, scope } => {
+                        let mut target = Target::TrainableLayer(&mut registry, &model.tensors);
+                        Box::new(build::block(&mut target, layer, &model.spec.blocks[layer], scope, None)?)
+                    }
+                };
+                Some((width, Middle::Layer { block, mask, honour_window }))
             }
             (plug, layer) => panic!("{plug:?} with a layer: {}", layer.is_some()),
         };
@@ -113,6 +137,11 @@ impl Probe {
     /// Where it computes.
     pub fn device(&self) -> Device {
         Device::Cpu
+    }
+
+    /// Whether the small model's encoder is part of it, else it reads features.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder.is_some()
     }
 
     /// K.

@@ -5,7 +5,7 @@ use crate::error::Failure;
 use crate::hub::tensor::TensorSource;
 use crate::models::Error;
 use crate::models::families::Names;
-use crate::models::parameters::{Binding, Parameters};
+use crate::models::parameters::{Binding, Origin, Parameters};
 use crate::models::tensors::Source;
 use crate::nn::{Arena, Frozen, Layout, Param, ParamMut, Slot};
 
@@ -59,17 +59,18 @@ pub struct Registry {
 
 impl Registry {
     /// Registers a parameter that a checkpoint holds. Parts of a fused tensor are told apart by `role`.
-    pub fn from_checkpoint(&mut self, role: &str, shape: &[usize], source: &Source) -> Weight {
-        let name = match source.rows {
-            None => source.name.clone(),
-            Some(_) => format!("{}#{role}", source.name),
+    pub fn from_checkpoint(&mut self, role: &str, shape: &[usize], origin: Origin) -> Weight {
+        let tensor = origin.name().unwrap_or_default();
+        let name = match origin.source().and_then(|source| source.rows.as_ref()) {
+            None => tensor,
+            Some(_) => format!("{tensor}#{role}"),
         };
-        self.push(name, shape, Some(source.clone()))
+        self.push(name, shape, origin)
     }
 
     /// Registers a parameter that starts from random numbers.
     pub fn fresh(&mut self, name: &str, shape: &[usize]) -> Weight {
-        self.push(name.to_owned(), shape, None)
+        self.push(name.to_owned(), shape, Origin::Fresh)
     }
 
     /// All of them, once the model is whole.
@@ -77,9 +78,9 @@ impl Registry {
         Parameters::new(self.layout, self.bindings)
     }
 
-    fn push(&mut self, name: String, shape: &[usize], source: Option<Source>) -> Weight {
+    fn push(&mut self, name: String, shape: &[usize], origin: Origin) -> Weight {
         let slot = self.layout.push(name, shape);
-        self.bindings.push(Binding { slot, shape: shape.to_vec(), source });
+        self.bindings.push(Binding { slot, shape: shape.to_vec(), origin });
         Weight::Trainable(slot)
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn control(name: &str) -> &str {
         "random" => "random layer",
         "mlp" => "trained MLP",
         "shuffled" => "shuffled layer",
+        "trained" => "trained layer",
         other => other,
     }
 }
@@ -108,6 +109,7 @@ pub(super) fn control_meaning(name: &str) -> Option<&'static str> {
         "random" => "a frozen layer of the same shape with random weights",
         "mlp" => "a trained perceptron with as many weights as the maps",
         "shuffled" => "the last layer with the elements of each tensor permuted",
+        "trained" => "the last layer, trained with the rest instead of frozen",
         _ => return None,
     })
 }

@@ -26,6 +26,8 @@ words! {
         Mlp = "mlp",
         /// The last layer with the elements of each tensor permuted.
         Shuffled = "shuffled",
+        /// The last layer, trained with the rest instead of frozen.
+        Trained = "trained",
     }
 }
 

@@ -9,19 +9,18 @@ use super::inputs::{self, Opened};
 use super::kept::Kept;
 use super::outcome::{self, Finish};
 use super::plan::{Cell, Ending, Plan};
-use super::{Error, TrainMode, WorkerEvent, controls, convert};
+use super::plugged::Plugged;
+use super::{Error, TrainMode, WorkerEvent, convert};
 use crate::data::Dataset;
 use crate::data::encode::{EncodedSplit, Encoder};
 use crate::device::{Choice, Device};
 use crate::error::Failure;
 use crate::hub::{Settings, unwatched};
-use crate::models::block::Block;
-use crate::models::build::{self, Member, Target};
 use crate::models::head::HeadSpec;
 use crate::models::probe::{Probe, ProbeSpec};
 use crate::nn::Arena;
 use crate::runs::record::{Cost, FailureKind, Status};
-use crate::runs::{Checkpoints, Condition, Restored, Store, clock};
+use crate::runs::{Checkpoints, Restored, Store, clock};
 use crate::train::source::Padding;
 use crate::train::trainer::{MemberResult, Outcome, Task, Trainer};
 use crate::train::{Config, Event, Flow, Gold, Objective, Source, State, TokenSet};
@@ -101,12 +100,14 @@ pub fn work(
         .collect::<Result<Vec<_>, _>>()?;
     let kept = Kept::within(&store.folder().join(".work").join("texts"));
     let splits = Splits::encode(plan, &slm, &config, &home, &others, &kept)?;
-    let mut layer_bytes = 0;
-    let block = block(plan, &cells, settings, device, &mut layer_bytes)?;
+    let plugged = Plugged::open(plan, &cells, settings)?;
+    let layer_bytes = plugged.as_ref().map_or(0, Plugged::bytes);
     let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
-    let mut probe = Probe::new(&spec, cells.len(), block)?;
+    let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
+    let mut probe = Probe::new(&spec, cells.len(), layer)?;
     let mut values = probe.arena(device);
-    first_values(&probe, &mut values, &slm, &config, spec.encoder.is_some())?;
+    first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
+    drop(plugged);
 
     // 2. What is learnt from: texts, or features of the frozen encoder
     let folder = store.folder().join(".work").join("features");
@@ -207,47 +208,6 @@ fn watch_rate(state: &State, seconds: &[f64]) -> Option<(f64, f64)> {
     (total > 0.0).then(|| (seconds.len() as f64 / total, tokens.iter().sum::<u64>() as f64 / total))
 }
 
-/// The frozen layer of all members, each its own.
-pub(super) fn block(
-    plan: &Plan,
-    cells: &[&Cell],
-    settings: &Settings,
-    device: Device,
-    bytes: &mut u64,
-) -> Result<Option<Block>, Failure> {
-    let Some(first) = cells[0].needs_layer else { return Ok(None) };
-    let llm = Opened::planned(settings, &plan.inputs.llm)?;
-    let scope = inputs::scope(&plan.study);
-    let mut bundles = Vec::new();
-    let mut transforms = Vec::new();
-    for cell in cells {
-        let layer = cell.needs_layer.ok_or(Error::MixedStack)?;
-        let bundle = llm.layer(layer, scope, &mut unwatched)?;
-        let transfer = bundle.transfer();
-        *bytes += transfer.header_bytes + transfer.tensor_bytes + transfer.waste_bytes;
-        bundles.push((layer, bundle));
-        transforms.push(match cell.condition {
-            Condition::Control(control) => controls::transform(control, cell.seed),
-            Condition::Layer(_) => None,
-        });
-    }
-    let members: Vec<Member<'_>> = bundles
-        .iter()
-        .zip(&transforms)
-        .map(|((layer, bundle), transform)| Member {
-            checkpoint: llm.weights(bundle, transform.as_ref().map(|it| it.as_ref() as _)),
-            table: &llm.model.tensors,
-            layer: Some(*layer),
-        })
-        .collect();
-    let blocks = &llm.model.spec.blocks;
-    if bundles.iter().any(|(layer, _)| blocks[*layer] != blocks[first]) {
-        return Err(Error::MixedStack.into());
-    }
-    let mut target = Target::Frozen(device, &members);
-    Ok(Some(build::block(&mut target, first, &blocks[first], scope, None)?))
-}
-
 pub(super) fn probe_spec(
     plan: &Plan,
     cell: &Cell,
@@ -266,14 +226,15 @@ pub(super) fn probe_spec(
     }
 }
 
+/// The first values of all that trains: of an encoder and a layer their own, of the rest random ones.
 pub(super) fn first_values(
     probe: &Probe,
     values: &mut Arena,
     slm: &Opened,
+    plugged: Option<&Plugged>,
     config: &Config,
-    encoder_trains: bool,
 ) -> Result<(), Failure> {
-    let checkpoint = match encoder_trains {
+    let checkpoint = match probe.has_encoder() {
         true => Some(slm.repository.checkpoint(&mut unwatched)?),
         false => None,
     };
@@ -283,7 +244,7 @@ pub(super) fn first_values(
         }
         probe.parameters().initialise(values, member, config.seeds().init);
     }
-    Ok(())
+    plugged.map_or(Ok(()), |plugged| plugged.first_values(probe, values))
 }
 
 /// The length that every text is filled up to, where padding takes part in the result.

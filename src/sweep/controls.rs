@@ -1,27 +1,29 @@
-//! Controls made of the last layer: the same shapes with other numbers. Both are functions of the
+//! Controls made of the last layer by other numbers in the same shapes. Both are functions of the
 //! seed and the tensor's name, so that they do not depend on the order of reading.
 
-use crate::runs::Control;
+use crate::runs::{Condition, Control};
 use crate::seed::Seed;
 
 /// What makes a tensor's numbers those of a control.
 pub(super) type Change = Box<dyn Fn(&str, Vec<f32>) -> Vec<f32> + Sync>;
 
-/// Changes the numbers of a tensor into those of a control; `None` for controls without a layer.
-pub(super) fn transform(control: Control, seed: Seed) -> Option<Change> {
-    match control {
-        Control::Random => {
+/// What changes the numbers of a layer's tensors into those of a control; `None` where they stay as
+/// they are.
+pub(super) fn change(condition: Condition, seed: Seed) -> Option<Change> {
+    match condition {
+        Condition::Control(Control::Random) => {
             let seed = seed.derive("random layer");
             Some(Box::new(move |name, numbers| redrawn(seed.derive(name), &numbers)))
         }
-        Control::Shuffled => {
+        Condition::Control(Control::Shuffled) => {
             let seed = seed.derive("shuffled layer");
             Some(Box::new(move |name, mut numbers| {
                 seed.derive(name).stream().shuffle(&mut numbers);
                 numbers
             }))
         }
-        Control::Base | Control::Mappers | Control::Mlp => None,
+        Condition::Control(Control::Base | Control::Mappers | Control::Mlp | Control::Trained)
+        | Condition::Layer(_) => None,
     }
 }
 
@@ -42,12 +44,12 @@ mod tests {
     #[test]
     fn random_keeps_mean_and_deviation_and_shuffled_keeps_the_numbers() {
         let numbers: Vec<f32> = (0..10_000).map(|i| 3.0 + (i % 7) as f32).collect();
-        let random = transform(Control::Random, Seed(1)).expect("made of a layer");
+        let random = change(Condition::Control(Control::Random), Seed(1)).expect("made of a layer");
         let drawn = random("w", numbers.clone());
         let mean = drawn.iter().sum::<f32>() / 10_000.0;
         assert!((mean - 6.0).abs() < 0.1, "{mean}");
         assert_ne!(drawn, random("v", numbers.clone()));
-        let shuffled = transform(Control::Shuffled, Seed(1)).expect("made of a layer");
+        let shuffled = change(Condition::Control(Control::Shuffled), Seed(1)).expect("made of a layer");
         let mut again = shuffled("w", numbers.clone());
         assert_ne!(again, numbers);
         let mut sorted = numbers;

@@ -40,10 +40,17 @@ pub(super) fn plug(study: &Study, condition: Condition, width: usize) -> PlugSpe
         Condition::Control(Control::Base) => PlugSpec::Base,
         Condition::Control(Control::Mappers) => PlugSpec::Mappers { width },
         Condition::Control(Control::Mlp) => PlugSpec::Mlp { width },
-        Condition::Layer(_) | Condition::Control(Control::Random | Control::Shuffled) => PlugSpec::Layer {
-            width,
-            mask: study.mask,
-            honour_window: study.window == super::WindowMode::Honour,
-        },
+        Condition::Layer(_) | Condition::Control(Control::Random | Control::Shuffled | Control::Trained) => {
+            PlugSpec::Layer {
+                width,
+                mask: study.mask,
+                honour_window: study.window == super::WindowMode::Honour,
+            }
+        }
     }
+}
+
+/// Whether the layer between the mappers trains; PiFi's is frozen.
+pub(super) fn trains_layer(condition: Condition) -> bool {
+    condition == Condition::Control(Control::Trained)
 }

@@ -6,8 +6,7 @@
 
 use serde::Serialize;
 
-use super::{Error, Plan};
-use super::{Oom, PlugMode, TrainMode};
+use super::{Error, Oom, Plan, PlugMode, Study, TrainMode, features};
 use crate::runs::{Condition, Control};
 
 /// Sizes of the models of a study, in numbers of parameters unless named otherwise.
@@ -163,7 +162,28 @@ fn plug_flops(
             Condition::Control(Control::Base) => 0.0,
             Condition::Control(Control::Mappers | Control::Mlp) => mappers,
             Condition::Control(Control::Random | Control::Shuffled) | Condition::Layer(_) => mappers + layer,
+            // a gradient for its weights too
+            Condition::Control(Control::Trained) => mappers + layer * trained / frozen,
         }
+}
+
+/// What a worker of a study holds in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// How the layer is plugged.
+    pub plug: PlugMode,
+    /// What trains.
+    pub train: TrainMode,
+    /// Whether some cell trains its layer; such a cell is never stacked.
+    pub trained_layer: bool,
+}
+
+impl Held {
+    /// That of a study.
+    pub fn of(study: &Study) -> Self {
+        let trained_layer = study.controls.contains(&Control::Trained);
+        Self { plug: study.plug, train: study.train, trained_layer }
+    }
 }
 
 /// Bytes of memory that a worker with a stack of `members` cells needs: values, gradients, two
@@ -171,8 +191,9 @@ fn plug_flops(
 /// and activations. A block keeps about 9 rows of its width, 2 of its feed-forward width and one
 /// probability a head and token; the block being worked on needs as much again. 256 MiB stand for
 /// the program, texts and tokenizer.
-pub fn memory_bytes(sizes: &Sizes, work: &Workload, plug: PlugMode, train: TrainMode, members: u64) -> u64 {
+pub fn memory_bytes(sizes: &Sizes, work: &Workload, held: Held, members: u64) -> u64 {
     const PROGRAM: u64 = 256 << 20;
+    let Held { plug, train, trained_layer } = held;
     let plug_parameters = sizes.mappers() + sizes.head();
     let rows = (work.batch_size as f64 * work.tokens).ceil() as u64;
     let per_row = 9 * sizes.encoder_width
@@ -181,15 +202,20 @@ pub fn memory_bytes(sizes: &Sizes, work: &Workload, plug: PlugMode, train: Train
     let block = rows * per_row * 4;
     let (encoder_memory, activations) = match train {
         TrainMode::Full => (sizes.encoder * 20 * members, (sizes.encoder_blocks + 1) * block * members),
-        // values once, shared, and two blocks of a forward pass
-        TrainMode::Plug => (sizes.encoder * 4, 2 * block),
+        // the features of every text, and the pass that computes them
+        TrainMode::Plug => {
+            let texts = work.train_examples + work.validation_examples + work.test_examples;
+            let pass = (sizes.encoder_blocks + 1) * block * features::BATCH as u64 / work.batch_size.max(1);
+            (sizes.encoder * 4 + texts * sizes.encoder_width * 4, pass)
+        }
     };
     let (layer, plug_rows) = match plug {
         PlugMode::Pooled => (sizes.layer_one_token, work.batch_size),
         PlugMode::Sequence => (sizes.layer, rows),
     };
     let plug_activations = plug_rows * (9 * sizes.layer_width + 3 * sizes.layer_feed_forward) * 4 * 2;
-    PROGRAM + encoder_memory + activations + members * (plug_parameters * 20 + layer * 4 + plug_activations)
+    let layers = (members * layer * 4).max(if trained_layer { layer * 20 } else { 0 });
+    PROGRAM + encoder_memory + activations + layers + members * (plug_parameters * 20 + plug_activations)
 }
 
 /// What a plan will cost.
@@ -251,7 +277,7 @@ pub fn estimate(
         cells: cells.len(),
         download_bytes: bytes.other + bytes.each * (layers.len() as u64).saturating_sub(bytes.cached_layers),
         disk_peak_bytes: bytes.each * on_disk,
-        memory_peak_bytes: memory_bytes(sizes, work, study.plug, study.train, study.stack as u64),
+        memory_peak_bytes: memory_bytes(sizes, work, Held::of(study), study.stack as u64),
         seconds: seconds(study.train),
         plug_seconds: seconds(TrainMode::Plug),
         basis: rate.basis,
@@ -355,12 +381,18 @@ mod tests {
     /// 109.5 M × 20 bytes = 2.19 GB, the layer 0.79 GB, 13 blocks of activations 2.8 GB at most.
     #[test]
     fn memory_counts_weights_moments_layer_and_activations() {
-        let full = memory_bytes(&published(), &sst2(), PlugMode::Pooled, TrainMode::Full, 1);
+        let held = Held { plug: PlugMode::Pooled, train: TrainMode::Full, trained_layer: false };
+        let full = memory_bytes(&published(), &sst2(), held, 1);
         assert!((5_000_000_000..7_500_000_000).contains(&full), "{full}");
-        let screen = memory_bytes(&published(), &sst2(), PlugMode::Pooled, TrainMode::Plug, 1);
-        assert!(screen < full / 2, "{screen}");
-        let stacked = memory_bytes(&published(), &sst2(), PlugMode::Pooled, TrainMode::Full, 4);
+        let screen = memory_bytes(&published(), &sst2(), Held { train: TrainMode::Plug, ..held }, 1);
+        assert!((2_500_000_000..4_000_000_000).contains(&screen), "{screen}");
+        let stacked = memory_bytes(&published(), &sst2(), held, 4);
         assert!(stacked > 3 * full, "{stacked}");
+        let trained = memory_bytes(&published(), &sst2(), Held { trained_layer: true, ..held }, 1);
+        assert_eq!(trained - full, published().layer_one_token * 16);
+        // cells with a trained layer are not stacked: four frozen ones need nearly as much
+        let both = memory_bytes(&published(), &sst2(), Held { trained_layer: true, ..held }, 4);
+        assert_eq!(both - stacked, published().layer_one_token * 4);
     }
 
     #[test]

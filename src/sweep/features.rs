@@ -18,7 +18,7 @@ use crate::models::probe::{Probe, ProbeSpec};
 use crate::train::{FeatureSet, Gold, Source};
 
 /// Texts passed through the encoder at once.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 const TENSOR: &str = "features";
 
 /// What features depend on besides the texts.

@@ -20,6 +20,7 @@ pub mod local;
 mod order;
 mod outcome;
 pub mod plan;
+mod plugged;
 pub mod predict;
 pub mod prepare;
 mod provide;

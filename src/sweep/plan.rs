@@ -281,7 +281,7 @@ fn cell(study: &Study, inputs: &Inputs, condition: Condition, seed: Seed) -> Cel
     let last = inputs.llm.layers.saturating_sub(1);
     let needs_layer = match condition {
         Condition::Layer(layer) => Some(layer),
-        Condition::Control(Control::Random | Control::Shuffled) => Some(last),
+        Condition::Control(Control::Random | Control::Shuffled | Control::Trained) => Some(last),
         Condition::Control(Control::Base | Control::Mappers | Control::Mlp) => None,
     };
     let config = config(study, inputs, condition, needs_layer, seed);

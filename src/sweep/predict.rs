@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cell;
 use super::inputs::Opened;
 use super::plan::Plan;
+use super::plugged::Plugged;
 use super::{Error, TrainMode, convert};
 use crate::data::Example;
 use crate::device::Choice;
@@ -39,7 +40,7 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads the weights of a finished cell, and its frozen layer.
+    /// Loads the weights of a finished cell, and its layer where that is frozen.
     ///
     /// # Errors
     /// A run without weights, or models that cannot be had.
@@ -69,13 +70,13 @@ impl Predictor {
         let config = convert::config(&plan.study, planned.seed)?;
         let slm = Opened::planned(settings, &plan.inputs.slm)?;
         let labels = plan.inputs.task.labels.clone();
-        let mut fetched = 0;
-        let block = cell::block(plan, &[planned], settings, device, &mut fetched)?;
+        let plugged = Plugged::open(plan, &[planned], settings)?;
         let mut spec = cell::probe_spec(plan, planned, &slm, labels.len(), &config);
         spec.encoder = Some(slm.model.clone());
-        let probe = Probe::new(&spec, 1, block)?;
+        let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
+        let probe = Probe::new(&spec, 1, layer)?;
         let mut values = probe.arena(device);
-        cell::first_values(&probe, &mut values, &slm, &config, true)?;
+        cell::first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
         let tokenizer = slm.tokenizer(config.max_length)?;
         let padding = cell::padding(plan, &tokenizer)?;
         Ok(Self { probe, values, tokenizer, padding, labels })

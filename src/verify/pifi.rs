@@ -19,7 +19,7 @@ use crate::models::head::HeadSpec;
 use crate::models::input::{Input, Pass, Tokens};
 use crate::models::plug::{Mask, PlugMode, PlugSpec};
 use crate::models::pooling::Pooling;
-use crate::models::probe::{Probe, ProbeSpec};
+use crate::models::probe::{Layer, Probe, ProbeSpec};
 use crate::models::weights::Checkpoint;
 use crate::nn::adam::{Moments, gradient_norms_of};
 use crate::nn::meter::{Products, products};
@@ -118,7 +118,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
             [Member { checkpoint: large.checkpoint(), table: &large.model.tensors, layer: Some(layer) }];
         let mut target = Target::Frozen(Device::Cpu, &members);
         let block_spec = &large.model.spec.blocks[layer];
-        block = Some(build::block(&mut target, layer, block_spec, scope, None)?);
+        block = Some(Layer::Frozen(Box::new(build::block(&mut target, layer, block_spec, scope, None)?)));
         let width = large.model.spec.hidden_size;
         plug = PlugSpec::Layer { width, mask: Mask::AsPublished, honour_window: false };
     }

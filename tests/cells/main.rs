@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use pifi_probe::analysis::collect;
 use pifi_probe::hub::{Settings, unwatched};
-use pifi_probe::runs::{Control, Store};
+use pifi_probe::runs::{Condition, Control, Store};
 use pifi_probe::sweep::cell::{Ended, Rhythm, work};
 use pifi_probe::sweep::predict::Predictor;
 use pifi_probe::sweep::prepare::{Machine, Prepared, prepare};
 use pifi_probe::sweep::{
-    HyperParameters, Plan, PlugMode, Pooling, Save, Seeds, Study, TrainMode, WorkerEvent,
+    Cell, HyperParameters, Plan, PlugMode, Pooling, Save, Seeds, Study, TrainMode, WorkerEvent,
 };
 
 fn oracle(part: &str) -> String {
@@ -39,7 +39,14 @@ fn study(folder: &Path) -> Study {
         task: format!("two={}", task.display()),
         seeds: Seeds::Count(1),
         layers: "0,2".into(),
-        controls: vec![Control::Base, Control::Mappers, Control::Random, Control::Mlp, Control::Shuffled],
+        controls: vec![
+            Control::Base,
+            Control::Mappers,
+            Control::Random,
+            Control::Mlp,
+            Control::Shuffled,
+            Control::Trained,
+        ],
         hyper_parameters: HyperParameters {
             epochs: 2,
             batch_size: 8,
@@ -82,7 +89,7 @@ fn run(plan: &Plan, id: &str, folder: &Path, store: &Store, until: Option<u64>) 
 fn every_condition_of_a_study_trains_and_is_collected() {
     let folder = tempfile::tempdir().expect("a folder");
     let Prepared { plan, .. } = prepared(&study(folder.path()), folder.path());
-    assert_eq!(plan.cells.len(), 5 + 2);
+    assert_eq!(plan.cells.len(), 6 + 2);
     let store = Store::open(&folder.path().join("out")).expect("a store");
     for cell in &plan.cells {
         let (ended, events) = run(&plan, &cell.id, folder.path(), &store, None);
@@ -92,7 +99,7 @@ fn every_condition_of_a_study_trains_and_is_collected() {
         assert!(record.result.expect("a result").validation.len() == 2);
     }
     let collected = collect::layer_study(&plan, &store).expect("collected");
-    assert_eq!((collected.records.len(), collected.unreadable.len()), (7, 0));
+    assert_eq!((collected.records.len(), collected.unreadable.len()), (8, 0));
     // validation and test hold the same texts here, so their metrics are the same
     for cell in &collected.study.cells {
         assert_eq!(cell.validation.scores, cell.test.as_ref().expect("a test set").scores);
@@ -130,12 +137,20 @@ fn a_stopped_cell_goes_on_to_the_same_bits() {
 
 #[test]
 fn saved_weights_answer_as_the_run_did() {
-    for train in [TrainMode::Full, TrainMode::Plug] {
+    let last = |plan: &Plan| plan.cells.iter().find(|cell| cell.last).cloned().expect("the last layer");
+    let trained = |plan: &Plan| {
+        let is_it = |cell: &&Cell| cell.condition == Condition::Control(Control::Trained);
+        plan.cells.iter().find(is_it).cloned().expect("a trained layer")
+    };
+    let pick: [&dyn Fn(&Plan) -> Cell; 2] = [&last, &trained];
+    for (train, pick) in
+        [TrainMode::Full, TrainMode::Plug].into_iter().flat_map(|it| pick.map(|pick| (it, pick)))
+    {
         let folder = tempfile::tempdir().expect("a folder");
         let study = Study { save: Save::Best, train, ..study(folder.path()) };
         let Prepared { plan, .. } = prepared(&study, folder.path());
         let store = Store::open(&folder.path().join("out")).expect("a store");
-        let layer = plan.cells.iter().find(|cell| cell.last).expect("the last layer");
+        let layer = pick(&plan);
         run(&plan, &layer.id, folder.path(), &store, None);
         let settings = Settings::below(folder.path());
         let mut predictor = Predictor::open(&plan, &layer.id, &settings, &store).expect("a predictor");

@@ -13,7 +13,7 @@ use pifi_probe::models::head::HeadSpec;
 use pifi_probe::models::input::{Input, Pass, Tokens};
 use pifi_probe::models::plug::{Mask, PlugMode, PlugSpec};
 use pifi_probe::models::pooling::Pooling;
-use pifi_probe::models::probe::{Probe, ProbeSpec};
+use pifi_probe::models::probe::{Layer, Probe, ProbeSpec};
 use pifi_probe::models::weights::Checkpoint;
 use pifi_probe::nn::cross_entropy;
 use pifi_probe::nn::{Arena, Buffer, DropoutKey, Rows};
@@ -73,18 +73,23 @@ const POOLED: Setting = Setting {
     pooling: Pooling::Cls,
 };
 
-/// A probe of these layers with its first values.
-fn probe(setting: Setting, layers: &[usize], scope: Scope) -> (Probe, Arena) {
-    let (slm, llm) = (open(setting.slm), open(setting.llm));
-    let spec = ProbeSpec {
+fn spec(setting: Setting, slm: &Part, llm: &Part) -> ProbeSpec {
+    ProbeSpec {
         encoder: Some(slm.model.clone()),
         hidden_size: slm.model.spec.hidden_size,
         pooling: setting.pooling,
         plug: PlugSpec::Layer { width: llm.model.spec.hidden_size, mask: setting.mask, honour_window: false },
         mode: setting.mode,
         head: HeadSpec::Classifier { classes: 3, dropout: 0.2 },
-    };
-    let probe = Probe::new(&spec, layers.len(), Some(stack(&llm, layers, scope))).expect("a probe");
+    }
+}
+
+/// A probe of these layers with its first values.
+fn probe(setting: Setting, layers: &[usize], scope: Scope) -> (Probe, Arena) {
+    let (slm, llm) = (open(setting.slm), open(setting.llm));
+    let spec = spec(setting, &slm, &llm);
+    let probe = Probe::new(&spec, layers.len(), Some(Layer::Frozen(Box::new(stack(&llm, layers, scope)))))
+        .expect("a probe");
     let mut values = probe.arena(Device::Cpu);
     for member in 0..layers.len() {
         probe.parameters().load(&mut values, member, &slm.checkpoint()).expect("weights");
@@ -195,6 +200,63 @@ fn the_small_models_embedding_learns_through_the_frozen_layer() {
             let error = (found - f64::from(*expected)).abs() / f64::from(expected.abs());
             assert!(error < 2e-2, "{slm}: {} is {expected}, differences give {found}", entry.name);
         }
+    }
+}
+
+/// One whose layer trains, of one member.
+fn trained(setting: Setting, layer: usize, scope: Scope) -> (Probe, Arena) {
+    let (slm, llm) = (open(setting.slm), open(setting.llm));
+    let trained = Layer::Trained { model: &llm.model, layer, scope };
+    let probe = Probe::new(&spec(setting, &slm, &llm), 1, Some(trained)).expect("a probe");
+    let mut values = probe.arena(Device::Cpu);
+    probe.parameters().load(&mut values, 0, &slm.checkpoint()).expect("weights");
+    probe.parameters().load_layer(&mut values, 0, &llm.checkpoint()).expect("weights");
+    probe.parameters().initialise(&mut values, 0, Seed(5));
+    (probe, values)
+}
+
+/// The same layer frozen and trained: equal logits and gradients of all that trains in both, and
+/// every tensor of the trained one has the gradient that central differences give.
+#[test]
+fn a_trained_layer_starts_as_the_frozen_one_and_has_gradients_of_its_own() {
+    for (mode, scope, llm) in [
+        (PlugMode::Pooled, Scope::OneToken, "llm/llama3"),
+        (PlugMode::Sequence, Scope::Sequence, "llm/llama3"),
+        (PlugMode::Sequence, Scope::Sequence, "llm/qwen3"),
+        (PlugMode::Sequence, Scope::Sequence, "llm/phi3"),
+    ] {
+        let setting = Setting { llm, mode, ..POOLED };
+        let (mut frozen, values) = probe(setting, &[1], scope);
+        let (logits, gradients, _) = pass(&mut frozen, &values, TRAIN);
+        let (mut free, free_values) = trained(setting, 1, scope);
+        let (own, own_gradients, _) = pass(&mut free, &free_values, TRAIN);
+        close(&own, &logits, 1e-5);
+        for entry in frozen.parameters().layout().entries() {
+            let same = free.parameters().layout().find(&entry.name).expect("trains too");
+            close(own_gradients.param(same.slot).cpu(0), gradients.param(entry.slot).cpu(0), 1e-4);
+        }
+        let layout = free.parameters().layout().clone();
+        let of_layer = layout.entries().iter().filter(|entry| entry.name.starts_with("layer."));
+        let mut tensors = 0;
+        for entry in of_layer {
+            tensors += 1;
+            let gradient = own_gradients.param(entry.slot).cpu(0);
+            let largest = gradient.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+            let (place, expected) = largest.expect("a parameter");
+            assert!(*expected != 0.0, "{llm}: {} learns nothing", entry.name);
+            let step = 2e-2;
+            let mut loss = |by: f32| {
+                let mut moved = free_values.clone();
+                moved.param_mut(entry.slot).cpu(0)[place] += by;
+                pass(&mut free, &moved, TRAIN).2[0]
+            };
+            let found = (loss(step) - loss(-step)) / f64::from(2.0 * step);
+            // f32 rounds a loss of about 1 to 1e-7, and the step is 4e-2 wide
+            let error = (found - f64::from(*expected)).abs();
+            let allowed = 3e-2 * f64::from(expected.abs()) + 2e-5;
+            assert!(error < allowed, "{llm}: {} is {expected}, differences give {found}", entry.name);
+        }
+        assert!(tensors >= if mode == PlugMode::Pooled { 6 } else { 8 }, "{llm}: {tensors} tensors");
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Condition {
     /// A layer of the LLM, from 0.
     Layer(usize),
-    /// A control by its name (`base`, `mappers`, `random`, `mlp`, `shuffled`).
+    /// A control by its name (`base`, `mappers`, `random`, `mlp`, `shuffled`, `trained`).
     Control(String),
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct SweepArgs {
     ///
     /// base: no plug. mappers: the two mappers alone. random: a layer with the last layer's shapes,
     /// drawn at random. mlp: a trainable network as large as the mappers. shuffled: the last layer
-    /// with its elements permuted.
+    /// with its elements permuted. trained: the last layer, trained with the rest instead of frozen.
     #[arg(long, value_name = "CONTROLS", default_value = "base,mappers,random", value_parser = controls, help_heading = MODELS)]
     pub(crate) controls: Controls,
 }

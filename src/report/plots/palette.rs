@@ -47,6 +47,7 @@ pub(in crate::report) fn control(name: &str) -> (Colour, &'static [f64]) {
         "random" => (Colour::new(0xCC, 0x79, 0xA7), &[2.0, 3.0]),
         "mlp" => (Colour::new(0xE6, 0x9F, 0x00), &[8.0, 3.0, 2.0, 3.0]),
         "shuffled" => (Colour::new(0x8C, 0x6B, 0x3F), &[4.0, 2.0]),
+        "trained" => (Colour::new(0x80, 0x50, 0xB0), &[1.0, 2.0, 6.0, 2.0]),
         _ => (Colour::new(0x7A, 0x82, 0x8A), &[5.0, 5.0]),
     }
 }
