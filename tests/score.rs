@@ -25,7 +25,9 @@ fn manifest(key: &str, split: &str, sites: usize) -> Manifest {
         model: "tiny/model".into(),
         revision: "abc".into(),
         task: "sst2".into(),
-        data_hash: "def".into(),
+        // as with a limit, which cuts the one split that is read
+        data_hash: format!("{split} limited"),
+        whole_hash: Some("def".into()),
         split: split.into(),
         pool: "mean".into(),
         max_length: 100,

@@ -43,6 +43,7 @@ fn store(out: &Path, key: &str, model: &str, layers: usize, width: usize, ids: u
         revision: "0".into(),
         task: "sst2".into(),
         data_hash: "d".into(),
+        whole_hash: None,
         split: "validation".into(),
         pool: "mean".into(),
         max_length: 32,

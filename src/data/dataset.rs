@@ -51,6 +51,8 @@ pub struct Dataset {
     pub test: Split,
     /// SHA-256 over labels and examples of all splits, lower-case hexadecimal.
     pub hash: String,
+    /// The same before the limits, which tells that two parts are of one data set.
+    pub whole_hash: String,
     /// What was decided on the way: columns, splits, dropped rows, empty texts.
     pub notes: Vec<String>,
     /// The seed of the splits and the limits.
@@ -84,6 +86,7 @@ pub fn load(spec: &TaskSpec, files: &SplitFiles, split_seed: Seed, limits: Limit
         Source::Hub(_) => from_files(spec, files, &mut notes)?,
     };
     let mut parts = Vec::new();
+    let mut whole = Vec::new();
     let limits = [limits.train, limits.validation, limits.test];
     for ((name, rule), limit) in splits.named().into_iter().zip(limits) {
         let source = sources.get(&rule.from).ok_or_else(|| Error::MissingSplit {
@@ -94,7 +97,10 @@ pub fn load(spec: &TaskSpec, files: &SplitFiles, split_seed: Seed, limits: Limit
         let mut split = Split { examples: take(rule, source, split_seed) };
         if let Some(limit) = limit.filter(|limit| *limit < split.examples.len()) {
             notes.push(format!("{name}: {limit} of {} examples, by the split seed", split.examples.len()));
-            split.examples = subset(&split.examples, limit, split_seed.derive("limit").derive(name));
+            let limited = subset(&split.examples, limit, split_seed.derive("limit").derive(name));
+            whole.push(std::mem::replace(&mut split.examples, limited));
+        } else {
+            whole.push(Vec::new());
         }
         if split.examples.is_empty() {
             return Err(Error::EmptySplit { task: spec.name.clone(), split: name });
@@ -102,8 +108,14 @@ pub fn load(spec: &TaskSpec, files: &SplitFiles, split_seed: Seed, limits: Limit
         parts.push(split);
     }
     let [train, validation, test]: [Split; 3] = parts.try_into().expect("there are three rules");
-    let hash = hash(&labels, [&train, &validation, &test]);
-    Ok(Dataset { name: spec.name.clone(), labels, train, validation, test, hash, notes, split_seed })
+    let of_splits = |parts: [&[Example]; 3]| hash(&labels, parts);
+    let kept = [&train, &validation, &test].map(|split| split.examples.as_slice());
+    let hash = of_splits(kept);
+    let limited = whole.iter().any(|examples| !examples.is_empty());
+    let before = |at: usize| if whole[at].is_empty() { kept[at] } else { &whole[at] };
+    let whole_hash = if limited { of_splits([before(0), before(1), before(2)]) } else { hash.clone() };
+    let name = spec.name.clone();
+    Ok(Dataset { name, labels, train, validation, test, hash, whole_hash, notes, split_seed })
 }
 
 fn embedded(spec: &TaskSpec, domain: &str) -> Result<BTreeMap<String, Vec<Example>>, Error> {
@@ -278,7 +290,7 @@ fn shuffled(n: usize, seed: Seed) -> Vec<usize> {
 }
 
 /// Every field with its length before it, so that no two contents have the same bytes.
-fn hash(labels: &[String], splits: [&Split; 3]) -> String {
+fn hash(labels: &[String], splits: [&[Example]; 3]) -> String {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -289,8 +301,8 @@ fn hash(labels: &[String], splits: [&Split; 3]) -> String {
         field(label.as_bytes());
     }
     for split in splits {
-        field(&(split.examples.len() as u64).to_le_bytes());
-        for example in &split.examples {
+        field(&(split.len() as u64).to_le_bytes());
+        for example in split {
             field(&example.id.to_le_bytes());
             field(&example.label.to_le_bytes());
             field(example.text.as_bytes());

@@ -80,6 +80,9 @@ pub struct Manifest {
     pub task: String,
     /// Hash of its data.
     pub data_hash: String,
+    /// The same before any limit, alike in all splits of one data set; older manifests have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_hash: Option<String>,
     /// `train`, `validation` or `test`.
     pub split: String,
     /// From the tokens of a text to one row: `mean`, `last`, `cls`.

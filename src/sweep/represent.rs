@@ -167,6 +167,7 @@ fn compute_whole(
         revision: at.revision.clone(),
         task: about.task,
         data_hash: about.hash,
+        whole_hash: Some(about.whole_hash),
         split: request.texts.split.into(),
         pool: pool.name().into(),
         max_length: tokenizer.options().max_length,
@@ -186,6 +187,7 @@ fn compute_whole(
 pub(super) struct About {
     pub(super) task: String,
     pub(super) hash: String,
+    pub(super) whole_hash: String,
     pub(super) labels: Vec<String>,
 }
 
@@ -203,7 +205,8 @@ pub(super) fn texts(
         "validation" => data.validation,
         _ => data.test,
     };
-    Ok((split, About { task: at.name, hash: data.hash, labels: data.labels }))
+    let about = About { task: at.name, hash: data.hash, whole_hash: data.whole_hash, labels: data.labels };
+    Ok((split, about))
 }
 
 struct Walker<'a> {

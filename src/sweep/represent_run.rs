@@ -109,6 +109,7 @@ fn manifest(
         revision: request.id.into(),
         task: about.task.clone(),
         data_hash: about.hash.clone(),
+        whole_hash: Some(about.whole_hash.clone()),
         split: request.texts.split.into(),
         pool: plan.inputs.pooling.name().into(),
         max_length,

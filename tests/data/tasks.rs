@@ -70,6 +70,8 @@ fn a_limit_keeps_part_of_what_a_larger_one_keeps() {
     assert_eq!((small.train.examples.len(), large.train.examples.len()), (50, 200));
     assert!(small.train.examples.iter().all(|example| large.train.examples.contains(example)));
     assert_ne!(small.hash, large.hash);
+    let whole = data::load(&spec, &SplitFiles::new(), Seed(1), Limits::default()).unwrap();
+    assert_eq!([&small.whole_hash, &large.whole_hash, &whole.whole_hash], [&whole.hash; 3]);
     assert_eq!(small.test, large.test);
 }
 

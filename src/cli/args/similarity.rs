@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SimilarityArgs {
-    /// Stored hidden states: a model, `model:task`, `model:task:split`, or the first letters of a key
+    /// Stored hidden states: a model, `model:task`, `model:task:split`, or the first eight letters of a key
     #[arg(value_name = "A")]
     pub(crate) first: String,
     /// Others of the same examples to compare with [default: the first with itself]

@@ -46,10 +46,12 @@ pub(crate) fn run(args: &SimilarityArgs, context: &Context) -> Result<(), Failur
     let work = Work { args, context, layers: &layers, split: second.as_ref().map(|_| first.sites.len()) };
     let grids = work.grids(&measures, &|| stop.check())?;
     let manifest = &first.manifest;
+    let other = second.as_ref().map(|other| &other.manifest.pool).filter(|pool| **pool != manifest.pool);
+    let pools = other.map_or(manifest.pool.clone(), |other| format!("{} and {other}", manifest.pool));
     let comparison = Comparison {
         first: source(&first),
         second: source(second.as_ref().unwrap_or(&first)),
-        examples: format!("{}, {}, {} pooled", manifest.task, manifest.split, manifest.pool),
+        examples: format!("{}, {}, {} pooled", manifest.task, manifest.split, pools),
         grids,
     };
     let files = write(&folder, &comparison)?;

@@ -69,6 +69,7 @@ mod tests {
             revision: String::new(),
             task: "sst2".into(),
             data_hash: String::new(),
+            whole_hash: None,
             split: "test".into(),
             pool: "mean".into(),
             max_length: 8,

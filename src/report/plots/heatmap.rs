@@ -232,7 +232,7 @@ impl Scale {
         let decimals = self.decimals;
         let far = text::decimal(self.far, decimals);
         canvas.text(Label::new(far, start - 6.0, y, LABEL, MUTED).align(Align::End));
-        let near = format!("{}   {}", text::decimal(self.near, decimals), grid.measure.column);
+        let near = format!("{}   {}", text::decimal(self.near, decimals), grid.measure.title);
         canvas.text(Label::new(near, start + LENGTH + 6.0, y, LABEL, MUTED));
     }
 }

@@ -19,6 +19,7 @@ fn manifest(key: &str, model: &str) -> Manifest {
         revision: "abc".into(),
         task: "sst2".into(),
         data_hash: "def".into(),
+        whole_hash: None,
         split: "test".into(),
         pool: "mean".into(),
         max_length: 100,

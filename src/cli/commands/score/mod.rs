@@ -73,7 +73,9 @@ fn answer(study: &Path, args: &ScoreArgs) -> Result<LayerAnswer, Failure> {
 /// The one stored validation split that belongs to a training split.
 fn validation_of(train: &Manifest, store: &Representations) -> Result<Option<Manifest>, Failure> {
     let mut found = store.list()?.into_iter().filter(|other| {
-        let same_data = other.task == train.task && other.data_hash == train.data_hash;
+        // a limit cuts each split for itself: what both were before it tells whether they belong together
+        let whole = |manifest: &Manifest| manifest.whole_hash.clone().unwrap_or(manifest.data_hash.clone());
+        let same_data = other.task == train.task && whole(other) == whole(train);
         other.split == "validation"
             && train.split != "validation"
             && same_data
