@@ -13,6 +13,7 @@ use crate::models::parameters::Parameters;
 use crate::models::plug::{self, Middle, Plug, PlugMode, PlugSpec};
 use crate::models::pooling::Pooling;
 use crate::models::weights::Registry;
+use crate::nn::parallel::inside;
 use crate::nn::{Arena, Buffer, Rows};
 
 /// What a probe is made of.
@@ -159,6 +160,10 @@ impl Probe {
     /// # Errors
     /// When an id lies beyond a table or a text beyond the position table.
     pub fn forward(&mut self, values: &Arena, input: &Input, pass: Pass) -> Result<(), Error> {
+        inside(|| self.forward_here(values, input, pass))
+    }
+
+    fn forward_here(&mut self, values: &Arena, input: &Input, pass: Pass) -> Result<(), Error> {
         let (members, width) = (self.members, self.width);
         let state = &mut self.state;
         state.input = Some(input.clone());
@@ -282,6 +287,10 @@ impl Probe {
 
     /// Adds the gradients of the latest forward to those of everything that trains.
     pub fn backward(&mut self, values: &Arena, dlogits: &Buffer, gradients: &mut Arena) {
+        inside(|| self.backward_here(values, dlogits, gradients));
+    }
+
+    fn backward_here(&mut self, values: &Arena, dlogits: &Buffer, gradients: &mut Arena) {
         let (members, width) = (self.members, self.width);
         let state = &mut self.state;
         let pass = state.pass.expect("forward runs before backward");

@@ -25,6 +25,12 @@ pub(crate) fn is_alone() -> bool {
     rayon::current_num_threads() == 1
 }
 
+/// Runs `whole` on a thread of the current pool, so that the many operations in it start theirs at
+/// once: every one that begins outside is handed over to a thread that may be asleep, 20 to 50 µs.
+pub(crate) fn inside<T: Send>(whole: impl FnOnce() -> T + Send) -> T {
+    if is_alone() || rayon::current_thread_index().is_some() { whole() } else { rayon::scope(|_| whole()) }
+}
+
 /// Runs `each` on all items, on the threads of the current pool if `work` numbers are enough.
 pub(crate) fn run<I: IndexedParallelIterator>(work: usize, items: I, each: impl Fn(I::Item) + Sync + Send) {
     // items that may not be split stay on the calling thread
