@@ -1,7 +1,9 @@
-//! The one product of matrices that every operation uses: faer's kernels over borrowed strided
-//! matrices, with the bounds checked before a pointer is taken, and tiles of the result spread over
-//! threads. Of the `gemm` crate, faer and OpenBLAS, faer was the fastest in every shape that a step
-//! has, and needs no release build to be so (README, performance).
+//! The one product of matrices that every operation uses: kernels of faer or `matrixmultiply` over
+//! borrowed strided matrices, with the bounds checked before a pointer is taken, and tiles of the
+//! result spread over threads. With AVX-512, of the `gemm` crate, faer and OpenBLAS faer was the
+//! fastest in every shape that a step has, and needs no release build to be so. With AVX2 alone the
+//! three are alike but for weight gradients: faer reads a left factor that stands by columns at 35
+//! to 54 GFLOP/s a thread, `matrixmultiply` at 68 to 74 (README, performance).
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -11,7 +13,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::meter;
-use super::parallel::is_alone;
+use super::parallel::{Vectors, is_alone, vectors};
 
 /// Multiplications below which one thread computes a product: handing work over costs about what
 /// this many take (some 10 µs).
@@ -27,6 +29,21 @@ const MANY: usize = 16;
 
 /// Tiles start at multiples of whole registers of the kernels, in both directions.
 const ALIGN: usize = 48;
+
+/// Whose kernel computes a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    Faer,
+    MatrixMultiply,
+}
+
+impl Kernel {
+    /// The faster one for a left factor of these strides on this processor.
+    fn of(a: Strides) -> Self {
+        let by_columns = a.rows == 1 && a.columns > 1;
+        if by_columns && vectors() != Vectors::Of512Bits { Self::MatrixMultiply } else { Self::Faer }
+    }
+}
 
 /// Sizes of `C[m, n] = A[m, k] · B[k, n]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +97,7 @@ pub(crate) fn gemm(
     accumulate: bool,
 ) {
     let Size { m, n, k } = size;
-    let work = Product::new(size, a, b, c, accumulate);
+    let work = Product::new(size, a, b, c, accumulate, Kernel::of(a.1));
     if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM {
         return work.tile(0..m, 0..n);
     }
@@ -103,7 +120,7 @@ pub(crate) fn gemm_serial(
     c: (&mut [f32], Strides),
     accumulate: bool,
 ) {
-    Product::new(size, a, b, c, accumulate).tile(0..size.m, 0..size.n);
+    Product::new(size, a, b, c, accumulate, Kernel::of(a.1)).tile(0..size.m, 0..size.n);
 }
 
 /// `len` places in even parts of at most about `edge`.
@@ -120,6 +137,7 @@ struct Product<'a> {
     c: *mut f32,
     c_strides: Strides,
     accumulate: bool,
+    kernel: Kernel,
     /// C, for as long as tiles of it are written.
     borrowed: PhantomData<&'a mut [f32]>,
 }
@@ -135,6 +153,7 @@ impl<'a> Product<'a> {
         b: (&'a [f32], Strides),
         (c, c_strides): (&'a mut [f32], Strides),
         accumulate: bool,
+        kernel: Kernel,
     ) -> Self {
         assert!(a.1.span(m, k) <= a.0.len(), "A is {m} x {k} in {} numbers", a.0.len());
         assert!(b.1.span(k, n) <= b.0.len(), "B is {k} x {n} in {} numbers", b.0.len());
@@ -142,19 +161,18 @@ impl<'a> Product<'a> {
         let rows_apart = m <= 1 || c_strides.rows >= c_strides.span(1, n);
         let columns_apart = n <= 1 || c_strides.columns >= c_strides.span(m, 1);
         assert!(rows_apart || columns_apart, "elements of C overlap: {c_strides:?} for {m} x {n}");
-        Self { k, a, b, c: c.as_mut_ptr(), c_strides, accumulate, borrowed: PhantomData }
+        Self { k, a, b, c: c.as_mut_ptr(), c_strides, accumulate, kernel, borrowed: PhantomData }
     }
 
     /// The part of C at `rows` and `columns`, on the calling thread. Callers give every place of C to
     /// one call at a time.
-    #[expect(unsafe_code, reason = "faer takes pointers where strides are arbitrary")]
+    #[expect(unsafe_code, reason = "the kernels take pointers where strides are arbitrary")]
     fn tile(&self, rows: Range<usize>, columns: Range<usize>) {
         if rows.is_empty() || columns.is_empty() {
             return;
         }
         let (m, n, k) = (rows.len(), columns.len(), self.k);
         let ((a, a_strides), (b, b_strides)) = (self.a, self.b);
-        let accumulate = if self.accumulate { Accum::Add } else { Accum::Replace };
         let at = rows.start * self.c_strides.rows + columns.start * self.c_strides.columns;
         let begun = meter::begin();
         // SAFETY: every element that is read or written stands at `i * rows + j * columns` with i and j
@@ -166,18 +184,31 @@ impl<'a> Product<'a> {
                 let start = row * strides.rows + column * strides.columns;
                 if k == 0 { x.as_ptr() } else { x.as_ptr().add(start) }
             };
+            let (c, c_rows, c_columns) =
+                (self.c.add(at), self.c_strides.rows as isize, self.c_strides.columns as isize);
+            let (a, b) = (from(a, a_strides, rows.start, 0), from(b, b_strides, 0, columns.start));
             let view = |start: *const f32, strides: Strides, rows: usize, columns: usize| {
                 MatRef::from_raw_parts(start, rows, columns, strides.rows as isize, strides.columns as isize)
             };
-            let (c_rows, c_columns) = (self.c_strides.rows as isize, self.c_strides.columns as isize);
-            matmul(
-                MatMut::from_raw_parts_mut(self.c.add(at), m, n, c_rows, c_columns),
-                accumulate,
-                view(from(a, a_strides, rows.start, 0), a_strides, m, k),
-                view(from(b, b_strides, 0, columns.start), b_strides, k, n),
-                1.0_f32,
-                Par::Seq,
-            );
+            match self.kernel {
+                Kernel::Faer => matmul(
+                    MatMut::from_raw_parts_mut(c, m, n, c_rows, c_columns),
+                    if self.accumulate { Accum::Add } else { Accum::Replace },
+                    view(a, a_strides, m, k),
+                    view(b, b_strides, k, n),
+                    1.0_f32,
+                    Par::Seq,
+                ),
+                Kernel::MatrixMultiply => {
+                    let [a_rows, a_columns, b_rows, b_columns] =
+                        [a_strides.rows, a_strides.columns, b_strides.rows, b_strides.columns]
+                            .map(|stride| stride as isize);
+                    let beta = if self.accumulate { 1.0 } else { 0.0 };
+                    matrixmultiply::sgemm(
+                        m, k, n, 1.0, a, a_rows, a_columns, b, b_rows, b_columns, beta, c, c_rows, c_columns,
+                    );
+                }
+            }
         }
         meter::end(begun, m, n, k);
     }
@@ -205,8 +236,13 @@ mod tests {
                 let b_strides = strides(layout & 2 != 0, k, n);
                 let c_strides = strides(layout & 4 != 0, m, n);
                 let accumulate = layout & 8 != 0;
-                let mut c = before.clone();
-                gemm(Size { m, n, k }, (&a, a_strides), (&b, b_strides), (&mut c, c_strides), accumulate);
+                let size = Size { m, n, k };
+                let [mut c, mut of_faer, mut of_other] = [(); 3].map(|()| before.clone());
+                gemm(size, (&a, a_strides), (&b, b_strides), (&mut c, c_strides), accumulate);
+                for (kernel, c) in [(Kernel::Faer, &mut of_faer), (Kernel::MatrixMultiply, &mut of_other)] {
+                    let (a, b) = ((&a[..], a_strides), (&b[..], b_strides));
+                    Product::new(size, a, b, (c, c_strides), accumulate, kernel).tile(0..m, 0..n);
+                }
                 for i in 0..m {
                     for j in 0..n {
                         let at = |s: Strides, i: usize, j: usize| i * s.rows + j * s.columns;
@@ -215,7 +251,9 @@ mod tests {
                             .sum();
                         let place = at(c_strides, i, j);
                         let expected = sum + if accumulate { f64::from(before[place]) } else { 0.0 };
-                        assert!((f64::from(c[place]) - expected).abs() < 1e-4, "{m} {n} {k} {layout}");
+                        for c in [&c, &of_faer, &of_other] {
+                            assert!((f64::from(c[place]) - expected).abs() < 1e-4, "{m} {n} {k} {layout}");
+                        }
                     }
                 }
             }
