@@ -10,13 +10,19 @@ use super::{name, ranks, sentence};
 use crate::analysis::statistics::Estimate;
 use crate::analysis::transfer::{ConditionTransfer, Field, MeanGain, NotAvailable, Protocol, TransferAnswer};
 
+/// The drawn figures.
+pub(super) struct Figures {
+    pub(super) gains: Option<String>,
+    pub(super) scatter: Option<String>,
+    pub(super) apart: Option<String>,
+}
+
 /// The whole report.
 pub(super) fn document(
     answer: &TransferAnswer,
     shown: &[&ConditionTransfer],
     (context, distances): (&ReportContext, &Distances),
-    gains: Option<String>,
-    scatter: Option<String>,
+    Figures { gains, scatter, apart }: Figures,
 ) -> Document {
     let section = |title: &str, blocks: Vec<Block>| Section { title: title.to_owned(), blocks };
     let mut first = Vec::new();
@@ -36,7 +42,7 @@ pub(super) fn document(
         section("The fields of the matrix", shown.iter().map(|row| fields(answer, row)).collect()),
         section("Drops and effective robustness", robustness(answer, shown, scatter)),
     ];
-    let apart = distances::blocks(answer, distances);
+    let apart = distances::blocks(answer, distances, apart);
     if !apart.is_empty() {
         sections.push(section("How far apart the domains are", apart));
     }

@@ -116,3 +116,30 @@ fn many_conditions_are_compared_with_no_plug_alone() {
     assert!(page.contains("Mean ranks against that of no plug"), "{page}");
     assert!(!page.contains("is ahead of"), "{page}");
 }
+
+#[test]
+fn distances_are_drawn_beside_their_table() {
+    let answer = synthetic::study().answer().unwrap();
+    let features =
+        |shift: f64| ndarray::Array2::from_shape_fn((40, 2), |(row, at)| (row * (at + 3) % 7) as f64 + shift);
+    let domains = [(0, features(0.0)), (1, features(0.5)), (2, features(9.0))];
+    let place = |layer: usize| {
+        let seed = crate::seed::Seed(1);
+        crate::analysis::transfer::place_distances(&format!("layer {layer}"), Some(layer), &domains, seed)
+    };
+    let model = ModelDistances {
+        model: "a-llm".into(),
+        llm: true,
+        basis: "mean over tokens".into(),
+        places: (0..3).map(place).collect(),
+    };
+    let distances = Distances { models: vec![model], ..Distances::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_transfer(folder.path(), &answer, &context(), &distances).unwrap();
+    let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    for name in ["distances.svg", "distances.png", "distances.csv"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("transfer.html")).unwrap();
+    assert!(page.contains("Also as distances.svg and distances.png.") && page.contains("films – hotels"));
+}
