@@ -91,7 +91,8 @@ impl Diagnose for Error {
 
 /// Writes `layers.svg`, `layers.png`, `layers.csv`, `report.json`, `report.md`, `report.tex` and
 /// `report.html`; `best.csv`, `.svg` and `.png` where there are layers to choose between;
-/// `transfer.csv`, `.svg` and `.png` where other domains were evaluated; `scores.svg` and `.png` where
+/// `transfer.csv`, `.svg` and `.png` where other domains were evaluated; `prices.csv`, `.svg` and
+/// `.png` where runs told what they cost; `scores.svg` and `.png` where
 /// scores of the LLM's layers are attached. Each file is written beside its name and renamed when
 /// whole. Returns the files in the order written, the HTML page last.
 ///
@@ -101,13 +102,14 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
     std::fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
     let mut written = Vec::new();
     let mut figures = sections::Figures::default();
-    for (name, canvas) in sections::canvases(answer, &context.pruned) {
+    for (name, canvas) in sections::canvases(answer, context) {
         let svg = plots::render::svg(&canvas)?;
         written.push(put(dir, &format!("{name}.svg"), |path| write_text(path, &svg))?);
         written.push(put(dir, &format!("{name}.png"), |path| plots::render::png(&canvas, path))?);
         match name {
             "layers" => figures.layers = svg,
             "transfer" => figures.transfer = Some(svg),
+            "prices" => figures.prices = Some(svg),
             _ => figures.best = Some(svg),
         }
     }
@@ -122,6 +124,10 @@ pub fn write(dir: &Path, answer: &LayerAnswer, context: &ReportContext) -> Resul
     let mut texts = vec![("layers.csv", csv::layers(answer))];
     if document.has_figure("best") {
         texts.push(("best.csv", csv::best(answer)));
+    }
+    let offers = prices::offers(answer, &context.prices);
+    if !offers.all.is_empty() {
+        texts.push(("prices.csv", prices::csv(&offers)));
     }
     if !answer.domains.is_empty() {
         texts.push(("transfer.csv", csv::transfer(answer)));

@@ -19,6 +19,7 @@ pub(super) struct Figures {
     pub(super) layers: String,
     pub(super) transfer: Option<String>,
     pub(super) best: Option<String>,
+    pub(super) prices: Option<String>,
     /// Charts of scores by the names of their files.
     pub(super) scores: Vec<(String, String)>,
 }
@@ -56,7 +57,7 @@ pub(super) fn document(
     if !context.cost.is_empty() {
         cost.push(Block::Table(Table::of_pairs("", ["What", "Cost"], &context.cost)));
     }
-    cost.extend(prices::blocks(answer, &context.prices));
+    cost.extend(prices::blocks(answer, &context.prices, figures.prices));
     if !cost.is_empty() {
         sections.push(section("Cost", cost));
     }
@@ -354,9 +355,14 @@ fn difference(contrast: &Result<Contrast, Undefined>) -> String {
 }
 
 /// Draws the figures of an answer.
-pub(super) fn canvases(answer: &LayerAnswer, pruned: &[usize]) -> Vec<(&'static str, plots::canvas::Canvas)> {
-    let mut canvases = vec![("layers", plots::layers::figure(answer, pruned))];
+pub(super) fn canvases(
+    answer: &LayerAnswer,
+    context: &ReportContext,
+) -> Vec<(&'static str, plots::canvas::Canvas)> {
+    let mut canvases = vec![("layers", plots::layers::figure(answer, &context.pruned))];
     canvases.extend(plots::transfer::figure(answer).map(|canvas| ("transfer", canvas)));
     canvases.extend(plots::best::figure(answer).map(|canvas| ("best", canvas)));
+    let offers = prices::offers(answer, &context.prices);
+    canvases.extend(plots::price::figure(answer, &offers).map(|canvas| ("prices", canvas)));
     canvases
 }

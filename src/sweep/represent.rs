@@ -68,6 +68,8 @@ pub enum Event<'a> {
         steps: usize,
         /// Of those, done by an earlier command.
         resumed: usize,
+        /// Texts that passed the next step in an earlier command.
+        passed: usize,
     },
     /// A layer's weights are there.
     Layer {
@@ -239,6 +241,7 @@ impl Walker<'_> {
             waiting: waiting as u64,
             steps: last + 2,
             resumed: work.steps(),
+            passed: 0,
         })?;
         let outside = self.outside(manifest.source, watch)?;
         let weights = self.opened.weights(outside.as_ref(), None);

@@ -29,7 +29,7 @@ pub struct RunRequest<'a> {
 ///
 /// # Errors
 /// A run without weights, texts or models that cannot be had, a full disk, and what `hear` says.
-/// Unlike a model's layers, a run is passed in one go: what stopped begins anew.
+/// What stopped goes on behind the last batch of texts that passed.
 pub fn compute_run(
     request: &RunRequest<'_>,
     settings: &Settings,
@@ -54,33 +54,41 @@ pub fn compute_run(
     }
     let (source, truncated) = predictor.read(&split.examples)?;
     let manifest = manifest(request, &about, &split.examples, key, predictor.max_length());
-    let work = to.work(&manifest.key)?;
-    let tokens = source.tokens();
-    hear(Event::Planned { manifest: &manifest, tokens, truncated, waiting: 0, steps: 1, resumed: 0 })?;
-    let all: Vec<usize> = (0..source.len()).collect();
-    let mut batches = all.chunks(request.texts.batch.max(1));
-    // the first batch tells which sites there are; from then on one batch at a time is in memory
-    let first = predictor.sites(&source, batches.next().unwrap_or_default())?;
-    let mut sites = Vec::with_capacity(first.len());
-    for (name, width, _) in &first {
-        let (file, sha256) = (String::new(), String::new());
-        sites.push(Site { name: (*name).into(), layer: layer(plan, id, name)?, width: *width, file, sha256 });
-    }
-    let mut files = work.together(source.len(), sites)?;
-    let mut done = 0;
-    let mut keep = |rows: Vec<(&'static str, usize, Buffer)>, texts: usize| -> Result<(), Failure> {
+    let mut files = to.work(&manifest.key)?.together(source.len())?;
+    let (tokens, passed) = (source.tokens(), files.texts());
+    hear(Event::Planned {
+        manifest: &manifest,
+        tokens,
+        truncated,
+        waiting: 0,
+        steps: 1,
+        resumed: 0,
+        passed,
+    })?;
+    let rest: Vec<usize> = (passed..source.len()).collect();
+    // one batch at a time is in memory; the very first tells which sites there are
+    for batch in rest.chunks(request.texts.batch.max(1)) {
+        let rows = predictor.sites(&source, batch)?;
+        if files.texts() == 0 {
+            files.begin(sites(plan, id, &rows)?)?;
+        }
         for (at, (_, _, rows)) in rows.iter().enumerate() {
             files.push(at, rows.cpu())?;
         }
-        done += texts;
-        hear(Event::Texts { step: 0, done })
-    };
-    keep(first, source.len().min(request.texts.batch.max(1)))?;
-    for batch in batches {
-        keep(predictor.sites(&source, batch)?, batch.len())?;
+        files.passed(batch.len())?;
+        hear(Event::Texts { step: 0, done: files.texts() })?;
     }
     hear(Event::Passed { step: 0 })?;
     Ok(Represented { manifest: files.publish(manifest)?, found: false })
+}
+
+/// The sites of a batch, without files.
+fn sites(plan: &Plan, id: &str, rows: &[(&'static str, usize, Buffer)]) -> Result<Vec<Site>, Failure> {
+    let site = |(name, width, _): &(&'static str, usize, Buffer)| {
+        let (file, sha256) = (String::new(), String::new());
+        Ok(Site { name: (*name).into(), layer: layer(plan, id, name)?, width: *width, file, sha256 })
+    };
+    rows.iter().map(site).collect()
 }
 
 /// The LLM's layer, of the site that is its output.

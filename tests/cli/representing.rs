@@ -190,6 +190,71 @@ fn work_that_was_killed_goes_on_to_the_bytes_of_undisturbed_work() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Starts a line and kills it when the texts that passed are written down, the `at`-th time that is seen.
+fn killed_midway(world: &World, line: &str, at: usize) {
+    let mut child = world.program().args(words(line)).spawn().unwrap();
+    let since = Instant::now();
+    let root = "outputs/representations/.work";
+    let passed = || {
+        let file = world.files(root).into_iter().find(|file| file.ends_with("/progress.json"))?;
+        let text = fs::read(world.path(root).join(file)).ok()?;
+        serde_json::from_slice::<Value>(&text).ok()?["parts"]["texts"].as_u64()
+    };
+    while passed().is_none_or(|texts| (texts as usize) < at) {
+        assert!(since.elapsed() < Duration::from_secs(120), "no batch passes");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    finish(child);
+    assert!(stored(world, "outputs").is_empty(), "it was over before it was killed");
+}
+
+#[test]
+fn a_run_whose_work_was_killed_goes_on_behind_the_last_batch_to_the_same_bytes() {
+    let world = World::new();
+    for split in ["train", "validation"] {
+        world.write(&format!("many/{split}.csv"), reviews(0..4, "positive", "negative"));
+    }
+    world.write("many/test.csv", reviews(10..1510, "positive", "negative"));
+    let ended = world.run("STUDY --layers 2 --seeds 1 --controls none --epochs 1");
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let id = runs(&world).into_values().next().unwrap();
+    let line = format!("represent --run {id} --before --task many=many --batch-size 4 --json");
+    let ended = world.run(&line);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let whole = stored(&world, "outputs");
+    assert_eq!(whole.len(), 5, "four sites and a manifest: {:?}", whole.keys());
+    let forget = || fs::remove_dir_all(world.path("outputs/representations")).unwrap();
+    let again = || {
+        let ended = world.run(&line);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(stored(&world, "outputs") == whole, "the resumed states differ");
+        let left = world.files("outputs/representations/.work");
+        assert!(left.is_empty(), "{left:?}");
+        let planned: Value = serde_json::from_str(ended.out.lines().next().unwrap()).unwrap();
+        assert_eq!(planned["event"], "planned");
+        planned["resumed_examples"].as_u64().unwrap()
+    };
+
+    // killed twice on the way: what had passed does not pass again
+    forget();
+    killed_midway(&world, &line, 40);
+    killed_midway(&world, &line, 200);
+    let resumed = again();
+    assert!((200..1_500).contains(&resumed) && resumed % 4 == 0, "{resumed}");
+
+    // a part that is not the one that was written is not believed
+    forget();
+    killed_midway(&world, &line, 40);
+    let files = world.files("outputs/representations/.work");
+    let part = files.iter().find(|file| file.ends_with("layer-001.safetensors.partial")).unwrap();
+    let path = world.path("outputs/representations/.work").join(part);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(again(), 0);
+}
+
 fn empty_split(world: &World) {
     world.write("reviews/test.csv", "text,label\n");
 }

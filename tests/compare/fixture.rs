@@ -25,6 +25,10 @@ pub(crate) struct Made {
     pub(crate) right: Vec<bool>,
     pub(crate) first_id: u64,
     pub(crate) classes: usize,
+    /// Other tasks that it was evaluated on.
+    pub(crate) elsewhere: Vec<(&'static str, Vec<bool>)>,
+    /// How many of the first examples have a text that stands in the training set.
+    pub(crate) overlapping: usize,
     /// Parts of the configuration that differ from the study's.
     pub(crate) config: Vec<(&'static str, Value)>,
 }
@@ -39,8 +43,10 @@ pub(crate) fn all_but(n: usize, wrong: impl Fn(usize) -> bool) -> Vec<bool> {
 
 impl Made {
     pub(crate) fn new(cell: &str, condition: Condition, seed: u64, right: Vec<bool>) -> Self {
-        let (first_id, classes, config) = (100, 2, Vec::new());
-        Self { cell: cell.into(), condition, seed, task: "home", right, first_id, classes, config }
+        let (first_id, classes, overlapping) = (100, 2, 0);
+        let (elsewhere, config) = (Vec::new(), Vec::new());
+        let (cell, task) = (cell.into(), "home");
+        Self { cell, condition, seed, task, right, first_id, classes, elsewhere, overlapping, config }
     }
 
     pub(crate) fn with(mut self, key: &'static str, value: Value) -> Self {
@@ -49,28 +55,31 @@ impl Made {
     }
 
     pub(crate) fn publish(&self, store: &Store) {
-        let (record, predictions) = (self.record(), self.predictions());
+        let (record, mut predictions) = (self.record(), vec![self.predictions(self.task, &self.right)]);
+        predictions.extend(self.elsewhere.iter().map(|(task, right)| self.predictions(task, right)));
         let claim = store.claim(&self.cell).expect("locks").expect("is free");
-        let run = FinishedRun { record: &record, history: &[], predictions: &[predictions], model: None };
+        let run = FinishedRun { record: &record, history: &[], predictions: &predictions, model: None };
         assert!(store.publish(&claim, &run).expect("publishes"));
     }
 
-    fn predictions(&self) -> TaskPredictions {
-        let n = self.right.len();
+    fn predictions(&self, task: &str, right: &[bool]) -> TaskPredictions {
+        let n = right.len();
         let gold: Vec<u32> = (0..n).map(|at| (at % 2) as u32).collect();
         TaskPredictions {
-            task: self.task.into(),
+            task: task.into(),
             split: "test".into(),
             classes: self.classes,
             example_ids: (0..n as u64).map(|at| self.first_id + at).collect(),
             predicted: gold
                 .iter()
-                .zip(&self.right)
+                .zip(right)
                 .map(|(gold, right)| if *right { *gold } else { 1 - gold })
                 .collect(),
             gold,
             logits: vec![0.0; n * self.classes],
-            overlap: vec![Overlap::None; n],
+            overlap: (0..n)
+                .map(|at| if at < self.overlapping { Overlap::Near } else { Overlap::None })
+                .collect(),
         }
     }
 
@@ -82,7 +91,7 @@ impl Made {
             "numerics": 1,
             "condition": self.condition,
             "task": {"name": self.task, "definition": "d1", "data": "0123456789abcdef"},
-            "eval": [],
+            "eval": self.elsewhere.iter().map(|(task, _)| json!({"name": task})).collect::<Vec<_>>(),
             "seed": self.seed,
             "split_seed": 0,
             "train": "full",

@@ -49,6 +49,52 @@ fn compare_writes_every_format_and_one_document() {
 }
 
 #[test]
+fn compare_shows_ranks_the_best_and_both_intervals_in_a_hundred_columns() {
+    let (folder, _store) = store(&crate::across::six_sets_four_conditions());
+    let conditions = ["layer:0", "layer:1", "layer:2", "last"];
+    let arguments = |more: &[&'static str]| [&["compare"], &conditions[..], &["--out", "."], more].concat();
+    let done = run(folder.path(), &arguments(&[]));
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let out = text(&done.stdout);
+    // reference/analyses.md section 6, `friedman_6x4`
+    for words in
+        ["12.8644", "0.0049", "Iman-Davenport F", "1.9148", "BCa interval", "flattered by", "minus layer 3"]
+    {
+        assert!(out.contains(words), "no `{words}` in {out}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
+    assert!(text(&done.stderr).contains("are not independent"), "{}", text(&done.stderr));
+    let markdown = text(&run(folder.path(), &arguments(&["--format", "markdown"])).stdout);
+    assert!(markdown.lines().all(|line| line.is_empty() || line.starts_with('|')), "{markdown}");
+    assert!(markdown.contains("| 1.083 |"), "{markdown}");
+    let json = run(folder.path(), &arguments(&["--json"]));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("is one document");
+    let across = &json["comparison"]["across"];
+    assert_eq!(across["methods"].as_array().map(Vec::len), Some(4));
+    assert_eq!(across["ranks"]["friedman"]["sets"], 6);
+    assert!(across["ranks"]["friedman"]["iman_davenport"]["f"].is_f64(), "{across}");
+    assert!(json["comparison"]["best"][0]["corrected"]["surplus"].is_f64());
+    // only one set: no ranks
+    let on = text(&run(folder.path(), &arguments(&["--on", "set1"])).stdout);
+    assert!(!on.contains("Friedman"), "{on}");
+}
+
+#[test]
+fn pairs_with_long_names_call_their_conditions_by_number() {
+    let [layer, _] = twelve_against_three();
+    let named = |cell: &str| {
+        let plug = serde_json::json!(cell);
+        Made { cell: format!("{cell}-with-an-id-that-tells-it-apart"), ..layer.clone() }.with("plug", plug)
+    };
+    let runs: Vec<Made> = ["a1", "b1", "c1"].map(named).into();
+    let (folder, _store) = store(&runs);
+    let done = run(folder.path(), &["compare", "a1", "b1", "c1", "--out", "."]);
+    let out = text(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
+}
+
+#[test]
 fn wrong_words_and_damage_have_clear_messages() {
     let (folder, _store) = store(&twelve_against_three());
     let ended = |arguments: &[&str], code: i32, words: &[&str]| {

@@ -1,6 +1,9 @@
 //! The numbers of a comparison.
 
+use pifi_probe::analysis::statistics::winner::correct_best;
+use pifi_probe::analysis::statistics::{Replicates, Resampling};
 use pifi_probe::runs::Condition;
+use pifi_probe::seed::Seed;
 
 use crate::fixture::{BASE, LAYER, Made, all_but, compared, gathered, store, twelve_against_three};
 
@@ -83,4 +86,69 @@ fn names_say_what_tells_conditions_apart() {
     assert_eq!(pair.differs_in, ["hyper_parameters"]);
     // the last layer of four is layer 3
     assert_eq!(gathered(&store, &["last"]).groups.len(), 2);
+}
+
+/// Every layer of these is right on 80 of 200 other examples: the best is the best by luck.
+#[test]
+fn the_best_is_named_with_what_being_picked_flatters() {
+    let layer = |layer: usize| {
+        let wrong = move |at: usize| (at * 7 + layer * 31) % 200 >= 80;
+        Made::new(&format!("a{layer}"), Condition::Layer(layer), 0, all_but(200, wrong))
+    };
+    let mut runs: Vec<Made> = (0..6).map(layer).collect();
+    runs[4].right[0] = true;
+    runs[4].right[1] = true;
+    runs[4].right[2] = true;
+    let (_folder, store) = store(&runs);
+    let words: Vec<String> = (0..6).map(|layer| format!("layer:{layer}")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let comparison = compared(&store, &words).expect("compares");
+    let [best] = comparison.best.as_slice() else { panic!("one family: {:?}", comparison.best) };
+    assert_eq!((best.name(), best.among.len(), best.seeds.as_slice()), (Some("layer 4"), 6, [0].as_slice()));
+    let corrected = best.corrected.as_ref().expect("is corrected");
+    assert!(corrected.surplus > 0.01 && corrected.corrected.covers(0.4), "{corrected:?}");
+    assert!((corrected.observed - corrected.surplus - corrected.corrected.value).abs() < 1e-12);
+    // on the terms of a layer study: the same resamples and the same correction
+    let scores: Vec<Vec<f64>> =
+        runs.iter().map(|run| run.right.iter().map(|right| f64::from(u8::from(*right))).collect()).collect();
+    let resampling = Resampling { resamples: 2_000, ..Resampling::new(Seed(1)) };
+    let drawn = Replicates::draw(&scores, resampling).expect("draws");
+    let drawn: Vec<_> = (0..6).map(|run| drawn.condition(&[run]).expect("draws")).collect();
+    assert_eq!(*corrected, correct_best(&drawn, 0.95, 200).expect("corrects"));
+}
+
+#[test]
+fn conditions_that_cannot_be_compared_have_a_best_each_or_none() {
+    let [layer, base] = twelve_against_three();
+    let away = Made { cell: "c1".into(), task: "away", ..base.clone() };
+    let (_folder, store) = store(&[layer, base, away]);
+    let comparison = compared(&store, &["a1", "b1", "c1"]).expect("the rest is compared");
+    let [best] = comparison.best.as_slice() else { panic!("one family: {:?}", comparison.best) };
+    assert_eq!(best.among, ["layer 3", "base (on home)"]);
+}
+
+/// Of 12 examples that only the layer has right, 10 are texts of the training set: without them the
+/// base is ahead by one of 90.
+#[test]
+fn without_overlapping_texts_the_comparison_may_turn() {
+    let overlapping = |made: Made| Made { overlapping: 10, ..made };
+    let (_folder, store) = store(&twelve_against_three().map(overlapping));
+    let comparison = compared(&store, &["a1", "b1"]).expect("compares");
+    let pair = &comparison.pairs[0];
+    assert!((pair.difference.estimate.value - 0.09).abs() < 1e-12);
+    let without = pair.without_overlap.as_ref().expect("texts overlap");
+    assert_eq!((without.overlapping, without.examples), (10, 90));
+    let difference = without.difference.as_ref().expect("is compared");
+    assert!((difference.estimate.value + 1.0 / 90.0).abs() < 1e-12, "{difference:?}");
+    assert!(difference.estimate.covers(0.0) && difference.p > 0.5 && difference.estimate.n == 90);
+}
+
+#[test]
+fn without_overlap_nothing_is_said_of_it_and_a_set_of_overlap_leaves_a_reason() {
+    let (_folder, none) = store(&twelve_against_three());
+    assert!(compared(&none, &["a1", "b1"]).expect("compares").pairs[0].without_overlap.is_none());
+    let (_folder, all) = store(&twelve_against_three().map(|made| Made { overlapping: 100, ..made }));
+    let comparison = compared(&all, &["a1", "b1"]).expect("compares");
+    let without = comparison.pairs[0].without_overlap.as_ref().expect("texts overlap");
+    assert!(without.examples == 0 && without.difference.is_err());
 }

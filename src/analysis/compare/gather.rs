@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{Error, Selector};
 use crate::error::Failure;
 use crate::runs::record::Status;
-use crate::runs::{RunRecord, Store, TaskPredictions};
+use crate::runs::{Overlap, RunRecord, Store, TaskPredictions};
 use crate::sweep::canonical;
 
 /// What is to be compared.
@@ -40,6 +41,24 @@ pub struct Run {
     pub gold: Vec<u32>,
     /// Number of labels.
     pub classes: usize,
+    /// Whether the text of each example also stands in the run's training set, exactly or nearly, in
+    /// the order of `ids`.
+    pub overlapping: Vec<bool>,
+    /// Every set of this split that it was evaluated on, the one compared on among them.
+    pub evaluated: Vec<Evaluated>,
+}
+
+/// A run's result on one of the sets that it was evaluated on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// The task.
+    pub task: String,
+    /// Examples.
+    pub examples: usize,
+    /// Hash of the example ids and right labels: sets of one hash are one set.
+    pub hash: [u8; 32],
+    /// Share of right answers.
+    pub accuracy: f64,
 }
 
 impl Run {
@@ -223,7 +242,7 @@ fn failure(store: &Store, prefix: &str) -> Option<Left> {
 }
 
 /// Everything that decides a result but the seed, and the tasks that were evaluated besides.
-fn identity(config: &Value) -> Value {
+pub(super) fn identity(config: &Value) -> Value {
     let mut identity = config.clone();
     if let Some(fields) = identity.as_object_mut() {
         fields.remove("seed");
@@ -244,12 +263,36 @@ fn read(store: &Store, record: &RunRecord, wanted: &Wanted) -> Result<Run, Strin
         let has: Vec<String> = predictions.iter().map(|it| format!("`{} {}`", it.task, it.split)).collect();
         format!("it has no predictions for `{task} {split}`: expected one of {}", has.join(", "))
     })?;
-    aligned(record, found)
+    let evaluated = predictions.iter().filter(|it| it.split == *split && !it.gold.is_empty());
+    // with `--on` no other set counts
+    let evaluated = evaluated.filter(|it| wanted.on.as_ref().is_none_or(|on| it.task == *on));
+    Ok(Run { evaluated: evaluated.map(summarised).collect(), ..aligned(record, found)? })
+}
+
+/// Places of the examples by ascending id.
+fn order(found: &TaskPredictions) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..found.example_ids.len()).collect();
+    order.sort_by_key(|&at| found.example_ids[at]);
+    order
+}
+
+fn summarised(found: &TaskPredictions) -> Evaluated {
+    let mut hash = Sha256::new();
+    for at in order(found) {
+        hash.update(found.example_ids[at].to_le_bytes());
+        hash.update(found.gold[at].to_le_bytes());
+    }
+    let right = found.gold.iter().zip(&found.predicted).filter(|(gold, predicted)| gold == predicted).count();
+    Evaluated {
+        task: found.task.clone(),
+        examples: found.gold.len(),
+        hash: hash.finalize().into(),
+        accuracy: right as f64 / found.gold.len() as f64,
+    }
 }
 
 fn aligned(record: &RunRecord, found: &TaskPredictions) -> Result<Run, String> {
-    let mut order: Vec<usize> = (0..found.example_ids.len()).collect();
-    order.sort_by_key(|&at| found.example_ids[at]);
+    let order = order(found);
     let ids: Vec<u64> = order.iter().map(|&at| found.example_ids[at]).collect();
     if ids.is_empty() {
         return Err("it was evaluated on no example".to_owned());
@@ -263,6 +306,8 @@ fn aligned(record: &RunRecord, found: &TaskPredictions) -> Result<Run, String> {
         seed: record.seed.0,
         scores: order.iter().map(right).collect(),
         gold: order.iter().map(|&at| found.gold[at]).collect(),
+        overlapping: order.iter().map(|&at| found.overlap[at] != Overlap::None).collect(),
+        evaluated: Vec::new(),
         classes: found.classes,
         ids,
     })

@@ -5,7 +5,10 @@
 //! What may not be compared is named and left out: other tasks, label spaces, data or selection
 //! rules, and numbers with and without a published defect. The rest is compared all the same.
 
+mod across;
+mod best;
 mod gather;
+mod overlap;
 mod pair;
 mod protocol;
 mod selector;
@@ -14,7 +17,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub use gather::{Gathered, Group, Left, Run, Wanted, gather};
+pub use across::{AcrossSets, Block};
+pub use best::Best;
+pub use gather::{Evaluated, Gathered, Group, Left, Run, Wanted, gather};
+pub use overlap::WithoutOverlap;
 pub use pair::{DiscordantSeed, Effects, Pair};
 pub use protocol::Obstacle;
 pub use selector::Selector;
@@ -119,6 +125,10 @@ pub struct Comparison {
     pub pairs: Vec<Pair>,
     /// The pairs that cannot.
     pub refused: Vec<Refused>,
+    /// The best of the conditions that can be compared with each other, one a family of them.
+    pub best: Vec<Best>,
+    /// The conditions over several data sets, where at least three share at least two.
+    pub across: Option<AcrossSets>,
     /// Resamples behind the bootstrap intervals.
     pub resamples: usize,
     /// What the reader must know.
@@ -140,6 +150,7 @@ pub fn compare(
         _ => {}
     }
     let drawn = draw(groups, resampling);
+    let clean = overlap::CleanParts::draw(groups, resampling);
     let mut pairs = Vec::new();
     let mut refused = Vec::new();
     for (first, second) in wanted_pairs(groups.len(), against) {
@@ -147,7 +158,7 @@ pub fn compare(
         let reasons = protocol::obstacles(a, b);
         if reasons.is_empty() {
             let of_set = &drawn[&a.runs[0].ids];
-            match pair::compare(a, b, of_set, resampling) {
+            match pair::compare(a, b, (of_set, &clean), resampling) {
                 Ok(pair) => pairs.push(pair),
                 Err(reason) => refused.push(Refused::new(a, b, vec![Obstacle::Statistic(reason)])),
             }
@@ -173,6 +184,8 @@ pub fn compare(
         sets,
         metric: "accuracy",
         conditions: groups.iter().map(summary).collect(),
+        best: best::best(groups, &drawn, resampling),
+        across: across::across(groups, against),
         notes: notes(&pairs),
         pairs,
         refused,
@@ -199,13 +212,18 @@ struct Rows {
     places: BTreeMap<String, usize>,
 }
 
+impl Rows {
+    fn add(&mut self, run: &Run, scores: Vec<f64>) {
+        self.places.insert(run.cell.clone(), self.scores.len());
+        self.scores.push(scores);
+    }
+}
+
 /// Runs on the same examples share their draws.
 fn draw(groups: &[Group], resampling: Resampling) -> BTreeMap<Vec<u64>, OfSet> {
     let mut sets: BTreeMap<&Vec<u64>, Rows> = BTreeMap::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        let rows = sets.entry(&run.ids).or_default();
-        rows.places.insert(run.cell.clone(), rows.scores.len());
-        rows.scores.push(run.scores.clone());
+        sets.entry(&run.ids).or_default().add(run, run.scores.clone());
     }
     let of_set = |(ids, rows): (&Vec<u64>, Rows)| {
         let replicates = Replicates::draw(&rows.scores, resampling);

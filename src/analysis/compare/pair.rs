@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::OfSet;
 use super::gather::{Group, Run};
+use super::overlap::{CleanParts, WithoutOverlap};
 use crate::analysis::statistics::Estimate;
 use crate::analysis::statistics::aso::{AlmostOrder, almost_order};
 use crate::analysis::statistics::bca;
@@ -66,6 +67,8 @@ pub struct Pair {
     pub bca: Result<Estimate, Undefined>,
     /// Its p value after Holm's correction over all pairs.
     pub p_holm: f64,
+    /// The difference without overlapping texts; `None` where there are none.
+    pub without_overlap: Option<WithoutOverlap>,
     /// First minus second of each seed.
     pub by_seed: Vec<f64>,
     /// Discordant examples of each seed.
@@ -113,7 +116,7 @@ fn parts(common: &[(&Run, &Run)]) -> Vec<f64> {
 pub(super) fn compare(
     first: &Group,
     second: &Group,
-    drawn: &OfSet,
+    (drawn, clean): (&OfSet, &CleanParts),
     resampling: Resampling,
 ) -> Result<Pair, Undefined> {
     let common = common(first, second);
@@ -147,6 +150,7 @@ pub(super) fn compare(
         detectable: detectable_with(difference.estimate.standard_error, Demand::default()),
         difference,
         bca,
+        without_overlap: clean.difference(first, &common),
         p_holm: difference.p,
         sign_flip: over_seeds(by_seed.len()).and_then(|()| sign_flip(&by_seed, resampling.seed)),
         wilcoxon: over_seeds(by_seed.len()).and_then(|()| wilcoxon(&by_seed)),

@@ -105,11 +105,7 @@ pub(super) fn obstacles(first: &Group, second: &Group) -> Vec<Obstacle> {
     if let (Some(a), Some(b)) = (on(a, first), on(b, second)) {
         found.extend(task_differences(&a, &b));
     }
-    for (key, rule) in RULES {
-        if a[key] != b[key] {
-            found.push(Obstacle::Protocol { rule, first: shown(&a[key]), second: shown(&b[key]) });
-        }
-    }
+    found.extend(under_other_rules(a, b));
     // with all that said, other examples are no news
     if found.is_empty() {
         found.extend(example_differences(first, second));
@@ -117,7 +113,16 @@ pub(super) fn obstacles(first: &Group, second: &Group) -> Vec<Obstacle> {
     found
 }
 
-fn task_differences(a: &Value, b: &Value) -> Vec<Obstacle> {
+/// Rules that two configurations differ in.
+pub(super) fn under_other_rules(a: &Value, b: &Value) -> Vec<Obstacle> {
+    let differing = RULES.iter().filter(|(key, _)| a[*key] != b[*key]);
+    differing
+        .map(|(key, rule)| Obstacle::Protocol { rule, first: shown(&a[*key]), second: shown(&b[*key]) })
+        .collect()
+}
+
+/// What two descriptions of a task differ in.
+pub(super) fn task_differences(a: &Value, b: &Value) -> Vec<Obstacle> {
     let task = a["name"].as_str().unwrap_or("?").to_owned();
     let short = |value: &Value| value.as_str().unwrap_or("none").chars().take(8).collect::<String>();
     let mut found = Vec::new();

@@ -5,6 +5,7 @@
 
 use super::Undefined;
 use super::distributions::{chi_squared_tail, f_tail};
+use super::estimate::or_reason;
 use super::ranks::{average, descending};
 use super::studentised_range::range_quantile;
 use serde::Serialize;
@@ -26,6 +27,7 @@ pub struct Friedman {
     pub p: f64,
     /// Iman and Davenport's statistic (N - 1) χ² / (N (k - 1) - χ²), or the reason why it has no
     /// value: all data sets rank the methods alike, so that its denominator is zero.
+    #[serde(serialize_with = "or_reason")]
     pub iman_davenport: Result<ImanDavenport, Undefined>,
 }
 

@@ -12,6 +12,7 @@ pub mod mcnemar;
 pub mod multiple;
 pub mod power;
 pub mod proportion;
+pub mod rank_test;
 pub mod ranks;
 pub mod sign_flip;
 pub mod studentised_range;

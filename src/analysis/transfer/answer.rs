@@ -8,6 +8,7 @@ use super::robustness::ProbitLine;
 use super::{Error, NotAvailable, transfer_ratio};
 use crate::analysis::layers::Condition;
 use crate::analysis::statistics::bootstrap::Drawn;
+use crate::analysis::statistics::rank_test::{METHODS, RankTest, SETS, rank_test};
 use crate::analysis::statistics::{Estimate, Undefined, ranks};
 use serde::Serialize;
 
@@ -42,6 +43,19 @@ pub struct TransferAnswer {
     pub lines: Vec<(usize, usize, Result<ProbitLine, NotAvailable>)>,
     /// Every run's accuracy at home and elsewhere.
     pub scatter: Vec<Point>,
+    /// Whether the conditions differ by their ranks; absent where fewer than three have every field
+    /// or there are fewer than two fields.
+    pub ranks: Option<Ranks>,
+}
+
+/// The conditions that have every field, ranked over the fields.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ranks {
+    /// Positions of the ranked conditions among all.
+    pub conditions: Vec<usize>,
+    /// Friedman's test with fields as data sets, and each condition against no plug. Positions are
+    /// those in `conditions`.
+    pub test: Result<RankTest, Undefined>,
 }
 
 /// A run's accuracy at home against that elsewhere.
@@ -98,6 +112,11 @@ pub struct ConditionTransfer {
     pub gain_home: Result<MeanGain, NotAvailable>,
     /// Mean gain over no plug on other domains.
     pub gain_away: Result<MeanGain, NotAvailable>,
+    /// The mean gain at home without texts that stand in the training set; absent where no field has
+    /// any.
+    pub clean_home: Option<Result<MeanGain, NotAvailable>>,
+    /// The mean gain on other domains without them, likewise.
+    pub clean_away: Option<Result<MeanGain, NotAvailable>>,
     /// Mean of `E[s, t] - E[t, t]` over pairs of domains that are both trained on.
     pub loss: Result<MeanGain, NotAvailable>,
     /// Mean of `E[s, t] / E[t, t]` over the same pairs.
@@ -156,7 +175,7 @@ impl TransferStudy {
             .collect();
         let mut conditions: Vec<ConditionTransfer> =
             grid.conditions().into_iter().map(|condition| transfer(&grid, condition, &all)).collect();
-        rank(&mut conditions);
+        let ranks = rank(&mut conditions, self.layers);
         let choice = choose(&grid);
         let mut scatter = Vec::new();
         for row in &conditions {
@@ -187,6 +206,7 @@ impl TransferStudy {
             lines: away.iter().map(|&(s, t)| (s, t, base_line(&grid, s, t))).collect(),
             conditions,
             scatter,
+            ranks,
         })
     }
 }
@@ -202,14 +222,34 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
             return Err(NotAvailable::Undefined(Undefined::Itself));
         }
         let of = all.iter().filter(|(s, t)| (s == t) == home && grid.comparable(*s, *t).is_ok());
-        mean_of(grid, of.copied(), &|s, t| Ok(grid.difference((condition, s), (&base, s), t)?.0))
+        mean_of(grid, of.copied(), &|s, t| {
+            Ok((grid.difference((condition, s), (&base, s), t)?.0, grid.examples(t)))
+        })
+    };
+    // of a field without shared texts the whole is what is left
+    let clean = |home: bool| -> Option<Result<MeanGain, NotAvailable>> {
+        let of = || all.iter().copied().filter(move |(s, t)| (s == t) == home);
+        if condition.is_base() || !of().any(|(s, t)| study.shares(s, t) && grid.comparable(s, t).is_ok()) {
+            return None;
+        }
+        let fields = of().filter(|&(s, t)| grid.comparable(s, t).is_ok());
+        Some(mean_of(grid, fields, &|s, t| {
+            if !study.shares(s, t) {
+                return Ok((grid.difference((condition, s), (&base, s), t)?.0, grid.examples(t)));
+            }
+            let left = grid.clean_examples(s, t).ok_or(NotAvailable::NothingLeft)?;
+            let found = grid.without_shared((condition, &base), s, t).ok_or(NotAvailable::NothingLeft)?;
+            Ok((found.1?.0, left))
+        }))
     };
     // a target's own runs are needed: pairs of domains that are both trained on
     let square = all
         .iter()
         .copied()
         .filter(|(s, t)| s != t && study.trained.contains(t) && grid.comparable(*s, *t).is_ok());
-    let loss = mean_of(grid, square, &|s, t| Ok(grid.difference((condition, t), (condition, s), t)?.0));
+    let loss = mean_of(grid, square, &|s, t| {
+        Ok((grid.difference((condition, t), (condition, s), t)?.0, grid.examples(t)))
+    });
     let (ratio, ratio_interval) = ratios(grid, condition);
     let known = fields.iter().filter_map(|field| {
         let accuracy = *field.accuracy.as_ref().ok()?;
@@ -220,6 +260,8 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
         runs: runs.len(),
         gain_home: gain(true),
         gain_away: gain(false),
+        clean_home: clean(true),
+        clean_away: clean(false),
         loss,
         ratio,
         ratio_interval,
@@ -230,18 +272,19 @@ fn transfer(grid: &Grid<'_>, condition: &Condition, all: &[(usize, usize)]) -> C
     }
 }
 
-/// The mean over fields, resample by resample, of those that have a value.
+/// The mean over fields, resample by resample, of those that have a value; `of` gives it with the
+/// number of its examples.
 fn mean_of(
     grid: &Grid<'_>,
     fields: impl Iterator<Item = (usize, usize)>,
-    of: &dyn Fn(usize, usize) -> Result<Drawn, NotAvailable>,
+    of: &dyn Fn(usize, usize) -> Result<(Drawn, usize), NotAvailable>,
 ) -> Result<MeanGain, NotAvailable> {
     let (mut drawn, mut all, mut examples, mut reason) = (Vec::new(), 0, 0, NotAvailable::NoRun);
     for (trained, tested) in fields {
         all += 1;
         match of(trained, tested) {
-            Ok(found) => {
-                examples += grid.examples(tested);
+            Ok((found, count)) => {
+                examples += count;
                 drawn.push(found);
             }
             Err(why) => reason = why,
@@ -295,7 +338,7 @@ fn ratios(
 }
 
 /// Ranks the conditions field by field, over the fields that are comparable at all.
-fn rank(conditions: &mut [ConditionTransfer]) {
+fn rank(conditions: &mut [ConditionTransfer], layers: usize) -> Option<Ranks> {
     let width = conditions.first().map_or(0, |row| row.fields.len());
     let usable: Vec<usize> =
         (0..width).filter(|&at| conditions.iter().any(|row| row.fields[at].accuracy.is_ok())).collect();
@@ -303,13 +346,19 @@ fn rank(conditions: &mut [ConditionTransfer]) {
         .filter(|&row| usable.iter().all(|&at| conditions[row].fields[at].accuracy.is_ok()))
         .collect();
     if whole.is_empty() || usable.is_empty() {
-        return;
+        return None;
     }
     let scores: Vec<Vec<f64>> = usable
         .iter()
         .map(|&at| whole.iter().filter_map(|&row| conditions[row].fields[at].accuracy.clone().ok()).collect())
         .collect();
-    for (rank, row) in ranks::average(&scores).into_iter().zip(whole) {
+    for (rank, &row) in ranks::average(&scores).into_iter().zip(&whole) {
         conditions[row].average_rank = Ok(rank);
     }
+    // no plug is what every gain is over; without it the last layer, the published choice
+    let place = |wanted: &Condition| whole.iter().position(|&row| conditions[row].condition == *wanted);
+    let last = || place(&Condition::Layer(layers.checked_sub(1)?));
+    let control = place(&Condition::base()).or_else(last);
+    (whole.len() >= METHODS && usable.len() >= SETS)
+        .then(|| Ranks { test: rank_test(&scores, control), conditions: whole })
 }

@@ -47,8 +47,8 @@ pub struct WithoutShared {
     pub examples: usize,
     /// Mean accuracy over seeds.
     pub accuracy: f64,
-    /// Over no plug.
-    pub over_base: Result<Estimate, NotAvailable>,
+    /// Minus that of no plug, paired by seed and example.
+    pub over_base: Result<Tested, NotAvailable>,
 }
 
 /// The line of a pair of domains through its runs without a plug.
@@ -87,14 +87,18 @@ pub(super) fn field(grid: &Grid<'_>, condition: &Condition, trained: usize, test
         grid.difference((condition, trained), (&base, trained), tested)
             .and_then(|(drawn, seeds)| Ok(Tested { p: drawn.p(), estimate: estimate(&drawn)?, seeds }))
     };
-    let without_shared =
-        grid.without_shared((condition, &base), trained, tested).map(|(examples, accuracy, difference)| {
-            WithoutShared {
-                examples,
-                accuracy,
-                over_base: difference.and_then(|drawn| Ok(drawn.estimate(confidence, examples)?)),
-            }
-        });
+    let clean = grid.clean_examples(trained, tested);
+    let without_shared = clean.and_then(|examples| {
+        let (accuracy, difference) = grid.without_shared((condition, &base), trained, tested)?;
+        let over_base = if condition.is_base() {
+            Err(NotAvailable::Undefined(crate::analysis::statistics::Undefined::Itself))
+        } else {
+            difference.and_then(|(drawn, seeds)| {
+                Ok(Tested { p: drawn.p(), estimate: drawn.estimate(confidence, examples)?, seeds })
+            })
+        };
+        Some(WithoutShared { examples, accuracy, over_base })
+    });
     Field {
         trained,
         tested,

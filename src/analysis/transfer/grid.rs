@@ -58,6 +58,13 @@ pub struct TransferStudy {
     pub resampling: Resampling,
 }
 
+impl TransferStudy {
+    /// Whether test texts of `tested` stand in the training set of `trained`.
+    pub(super) fn shares(&self, trained: usize, tested: usize) -> bool {
+        self.shared.get(&(trained, tested)).is_some_and(|shared| !shared.is_empty())
+    }
+}
+
 /// Test outcomes of one domain, aligned by example, with their resamples.
 struct Tested {
     ids: Vec<u64>,
@@ -71,6 +78,9 @@ struct Tested {
 pub(super) struct Grid<'a> {
     pub(super) study: &'a TransferStudy,
     tested: Vec<Option<Tested>>,
+    /// By (trained, tested): the runs trained there on the test examples whose texts do not stand in
+    /// their training set, where some do and some do not.
+    clean: BTreeMap<(usize, usize), Tested>,
 }
 
 impl<'a> Grid<'a> {
@@ -91,8 +101,15 @@ impl<'a> Grid<'a> {
                 return Err(Error::Twice { condition, domain, seed });
             }
         }
-        let tested = (0..domains).map(|domain| tested(study, domain)).collect::<Result<_, _>>()?;
-        Ok(Self { study, tested })
+        let tested = (0..domains).map(|domain| aligned(study, domain, None)).collect::<Result<_, _>>()?;
+        let mut clean = BTreeMap::new();
+        for (&(trained, tested), shared) in study.shared.iter().filter(|(_, shared)| !shared.is_empty()) {
+            if tested < domains {
+                let found = aligned(study, tested, Some((trained, shared)))?;
+                clean.extend(found.map(|found| ((trained, tested), found)));
+            }
+        }
+        Ok(Self { study, tested, clean })
     }
 
     /// Every condition with a run: layers in order, then controls.
@@ -167,30 +184,30 @@ impl<'a> Grid<'a> {
         Ok((found.replicates.drawn_difference(&pairs)?, pairs.len()))
     }
 
-    /// The same without the test texts that stand in the training set of `trained`: examples left,
-    /// mean accuracy, and the difference.
+    /// Test examples of a field that are left without the texts that stand in the training set of
+    /// `trained`; `None` where none does, or all do.
+    pub(super) fn clean_examples(&self, trained: usize, tested: usize) -> Option<usize> {
+        self.clean.get(&(trained, tested)).map(|clean| clean.ids.len())
+    }
+
+    /// On those examples, the mean accuracy over seeds and the difference to another condition that
+    /// was trained there, paired by seed and example, with the number of seeds.
     pub(super) fn without_shared(
         &self,
         (condition, other): (&Condition, &Condition),
         trained: usize,
         tested: usize,
-    ) -> Option<(usize, f64, Result<Drawn, NotAvailable>)> {
-        let shared = self.study.shared.get(&(trained, tested)).filter(|shared| !shared.is_empty())?;
-        let (found, rows) = self.rows(condition, trained, tested).ok()?;
-        let kept: Vec<usize> = (0..found.ids.len()).filter(|&at| !shared.contains(&found.ids[at])).collect();
-        if kept.is_empty() {
-            return None;
-        }
-        let part = |row: usize| kept.iter().map(|&at| found.rows[row][at]).collect::<Vec<f64>>();
-        let mine: Vec<Vec<f64>> = rows.values().map(|row| part(*row)).collect();
-        let accuracy = mine.iter().map(|row| mean(row)).sum::<f64>() / mine.len() as f64;
-        let difference = self.rows(other, trained, tested).and_then(|(_, others)| {
+    ) -> Option<(f64, Result<(Drawn, usize), NotAvailable>)> {
+        self.comparable(trained, tested).ok()?;
+        let clean = self.clean.get(&(trained, tested))?;
+        let of = |condition: &Condition| clean.at.get(&(condition.clone(), trained));
+        let rows = of(condition)?;
+        let accuracy = rows.values().map(|row| mean(&clean.rows[*row])).sum::<f64>() / rows.len() as f64;
+        let difference = of(other).ok_or(NotAvailable::NoRun).and_then(|others| {
             let pairs = pairs(rows, others);
-            let cells: Vec<Vec<f64>> = pairs.iter().flat_map(|(a, b)| [part(*a), part(*b)]).collect();
-            let numbered: Vec<(usize, usize)> = (0..pairs.len()).map(|at| (2 * at, 2 * at + 1)).collect();
-            Ok(Replicates::draw(&cells, self.study.resampling)?.drawn_difference(&numbered)?)
+            Ok((clean.replicates.drawn_difference(&pairs)?, pairs.len()))
         });
-        Some((kept.len(), accuracy, difference))
+        Some((accuracy, difference))
     }
 }
 
@@ -202,12 +219,19 @@ pub(super) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn tested(study: &TransferStudy, domain: usize) -> Result<Option<Tested>, Error> {
+/// Outcomes of a domain; of those runs only that were trained on `of`, and without the examples that
+/// they share with it.
+fn aligned(
+    study: &TransferStudy,
+    domain: usize,
+    of: Option<(usize, &BTreeSet<u64>)>,
+) -> Result<Option<Tested>, Error> {
     let name = || study.domains[domain].name.clone();
     let mut ids: Option<Vec<u64>> = None;
     let mut rows = Vec::new();
     let mut at: BTreeMap<(Condition, usize), BTreeMap<u64, usize>> = BTreeMap::new();
-    for run in &study.runs {
+    let left_out = |id: &u64| of.is_some_and(|(_, shared)| shared.contains(id));
+    for run in study.runs.iter().filter(|run| of.is_none_or(|(trained, _)| run.trained == trained)) {
         let Some(outcome) = &run.tests[domain] else { continue };
         let mut order: Vec<usize> = (0..outcome.ids.len()).collect();
         order.sort_by_key(|&place| outcome.ids[place]);
@@ -223,9 +247,14 @@ fn tested(study: &TransferStudy, domain: usize) -> Result<Option<Tested>, Error>
             });
         }
         at.entry((run.condition.clone(), run.trained)).or_default().insert(run.seed, rows.len());
-        rows.push(order.iter().map(|&place| outcome.scores[place]).collect());
+        let kept = order.iter().filter(|&&place| !left_out(&outcome.ids[place]));
+        rows.push(kept.map(|&place| outcome.scores[place]).collect());
     }
-    let Some(ids) = ids else { return Ok(None) };
+    let Some(mut ids) = ids else { return Ok(None) };
+    ids.retain(|id| !left_out(id));
+    if of.is_some() && ids.is_empty() {
+        return Ok(None);
+    }
     // examples of different domains are drawn apart, seeds in common
     let draws = study.resampling.seed.derive("examples").derive(&study.domains[domain].name);
     let replicates = Replicates::draw_set(&rows, draws, study.resampling)

@@ -20,7 +20,7 @@ pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{ConditionTransfer, MeanGain, Point, TransferAnswer, Worst};
+pub use answer::{ConditionTransfer, MeanGain, Point, Ranks, TransferAnswer, Worst};
 pub use choice::{Choice, Protocol, Regret};
 pub use distance::{PlaceDistances, ROWS, place_distances, proxy_a_distance};
 pub use drops::{Errors, transfer_loss, transfer_ratio};
@@ -45,6 +45,9 @@ pub enum NotAvailable {
     /// The two tasks do not share their classes.
     #[error("{0}")]
     Labels(LabelMismatch),
+    /// All test texts stand in the training set.
+    #[error("all test texts stand in the training set, or no run was tested on the others")]
+    NothingLeft,
     /// A ratio to an error of zero.
     #[error("no error at home: a ratio to it has no value")]
     NoErrorAtHome,

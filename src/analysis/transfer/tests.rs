@@ -56,8 +56,63 @@ fn shared_texts_are_left_out_beside_the_whole() {
     assert_eq!((field.shared, without.examples), (10, EXAMPLES - 10));
     // the ten were all right
     assert!((without.accuracy - (252.0 + 1.5 - 10.0) / 390.0).abs() < 1e-12);
-    assert!((without.over_base.as_ref().unwrap().value - 32.0 / 390.0).abs() < 1e-9);
+    let gain = without.over_base.as_ref().unwrap();
+    assert!(
+        (gain.estimate.value - 32.0 / 390.0).abs() < 1e-9 && gain.p < 0.05 && gain.seeds == 4,
+        "{gain:?}"
+    );
     assert!(answer.chosen().unwrap().field(1, 0).unwrap().without_shared.is_none());
+}
+
+#[test]
+fn the_mean_gain_is_given_without_shared_texts_where_there_are_some() {
+    let mut study = study();
+    let answer = study.answer().unwrap();
+    let chosen = answer.chosen().unwrap();
+    let (whole, clean) = (chosen.gain_away.as_ref().unwrap(), chosen.clean_away.as_ref().unwrap());
+    let clean = clean.as_ref().unwrap();
+    // one of four fields lost ten examples, which both conditions had right
+    assert!((whole.estimate.value - 0.08).abs() < 1e-9);
+    assert!((clean.estimate.value - (32.0 / 390.0 + 3.0 * 0.08) / 4.0).abs() < 1e-9, "{clean:?}");
+    assert_eq!((clean.fields, clean.of, clean.estimate.n), (4, 4, 4 * EXAMPLES - 10));
+    assert!(chosen.clean_home.is_none() && answer.get(&Condition::base()).unwrap().clean_away.is_none());
+    // a test set that stands in the training set as a whole leaves its field without a number
+    study.shared.insert((0, 1), (0..EXAMPLES as u64).collect());
+    let answer = study.answer().unwrap();
+    let clean = answer.chosen().unwrap().clean_away.clone().unwrap().unwrap();
+    assert_eq!((clean.fields, clean.of), (3, 4));
+    assert!(answer.chosen().unwrap().field(0, 1).unwrap().without_shared.is_none());
+    study.shared.clear();
+    assert!(study.answer().unwrap().chosen().unwrap().clean_away.is_none());
+}
+
+/// Layer 1 has rank 1 in all six fields and the other three share rank 3: Friedman's statistic is
+/// 12 6 / 20 (28 - 25) = 10.8, over 1 - 24 / 60 for ties 18, the largest that there is.
+#[test]
+fn mean_ranks_are_tested_over_the_fields() {
+    let mut study = study();
+    let answer = study.answer().unwrap();
+    let ranks = answer.ranks.as_ref().unwrap();
+    let test = ranks.test.as_ref().unwrap();
+    assert!((test.friedman.chi_squared - 18.0).abs() < 1e-9 && test.friedman.p < 0.001, "{test:?}");
+    assert!(test.friedman.iman_davenport.is_err());
+    assert!((test.critical.as_ref().unwrap().ranks - 1.914_843).abs() < 5e-7);
+    assert_eq!(test.apart, [(1, 0), (1, 2), (1, 3)]);
+    let control = test.control.as_ref().unwrap();
+    assert!(answer.conditions[ranks.conditions[control.control]].condition.is_base());
+    // without no plug the last layer is the control, and a condition that lacks a field is not ranked
+    study.runs.retain(|run| !run.condition.is_base());
+    for run in &mut study.runs {
+        if run.condition == Condition::Layer(0) {
+            run.tests[2] = None;
+        }
+    }
+    assert!(study.answer().unwrap().ranks.is_none(), "two conditions are a pair");
+    let mut study = super::synthetic::study();
+    study.runs.retain(|run| !run.condition.is_base());
+    let answer = study.answer().unwrap();
+    let ranks = answer.ranks.as_ref().unwrap();
+    assert_eq!(ranks.test.as_ref().unwrap().control.as_ref().unwrap().control, 2);
 }
 
 #[test]

@@ -14,7 +14,12 @@ Examples:
   pifi-probe compare --study outputs/my-study --against base --format markdown
 
 Runs that differ in nothing but the seed are seeds of one condition. Runs of different tasks, label
-spaces, data, selection protocols or published defects are named and not compared.";
+spaces, data, selection protocols or published defects are named and not compared.
+Three or more conditions on two or more data sets (trained on and tested on) are ranked besides:
+Friedman's test with Iman-Davenport's F, mean ranks and Nemenyi's critical difference; more than ten
+only each against a control with Holm's correction (--against; else the last layer, else no plug).
+The best is given without what being picked as the best flatters; where texts stand in the training
+set, the differences without them.";
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -14,7 +14,8 @@ Examples:
   pifi-probe represent --run 3fa8 --task imdb --split validation
   pifi-probe represent --llm ./model --task mine=./reviews.csv --layers every:4
 
-A command that was interrupted goes on with the layer that it stopped at when it is typed again.";
+A command that was interrupted goes on with the layer that it stopped at when it is typed again, of a
+run with the batch of texts.";
 
 #[derive(Args, Clone, Debug)]
 #[command(before_long_help = EXAMPLES)]

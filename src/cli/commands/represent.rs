@@ -163,10 +163,10 @@ impl<'a> Talk<'a> {
     fn hear(&mut self, event: &Event<'_>) -> Result<(), Failure> {
         self.stop.check()?;
         match event {
-            Event::Planned { manifest, tokens, truncated, waiting, steps, resumed } => {
+            Event::Planned { manifest, tokens, truncated, waiting, steps, resumed, passed } => {
                 (self.steps, self.texts) = (*steps, manifest.n);
                 self.begun = Instant::now();
-                self.planned(manifest, (*tokens, *truncated), *waiting, *resumed)
+                self.planned(manifest, (*tokens, *truncated), *waiting, (*resumed, *passed))
             }
             Event::Layer { fetched } => {
                 self.fetched = *fetched;
@@ -190,13 +190,14 @@ impl<'a> Talk<'a> {
         manifest: &Manifest,
         (tokens, truncated): (usize, usize),
         waiting: u64,
-        resumed: usize,
+        (resumed, passed): (usize, usize),
     ) -> Result<(), Failure> {
         let output = &self.context.output;
         if output.json {
             return output.event(&json!({
                 "event": "planned", "key": manifest.key, "examples": manifest.n, "tokens": tokens,
                 "truncated": truncated, "waiting_bytes": waiting, "steps": self.steps, "resumed": resumed,
+                "resumed_examples": passed,
             }));
         }
         let Manifest { model, task, split, .. } = manifest;
@@ -211,6 +212,10 @@ impl<'a> Talk<'a> {
         if resumed > 0 {
             let steps = self.steps;
             output.say(&format!("{resumed} of {steps} steps were done by an earlier command"));
+        }
+        if passed > 0 {
+            let texts = self.texts;
+            output.say(&format!("{passed} of {texts} texts were passed by an earlier command"));
         }
         Ok(())
     }

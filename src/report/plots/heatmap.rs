@@ -167,11 +167,14 @@ fn whole(low: f64, high: f64) -> String {
 }
 
 fn field(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), value: f64, scale: &Scale) {
-    let place = scale.place(value);
+    coloured(canvas, from, to, scale.place(value), &text::decimal(value, scale.decimals));
+}
+
+/// A field with its number, where that fits; `place` is that on the colour scale, 1 for the closest.
+pub(super) fn coloured(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64), place: f64, number: &str) {
     canvas.rectangle(from, to, cividis(place));
-    let number = text::decimal(value, scale.decimals);
     let room = to.0 - from.0 - 3.0;
-    let fits = |size: &&f64| text_width(&number, **size, false) <= room && **size + 2.0 <= to.1 - from.1;
+    let fits = |size: &&f64| text_width(number, **size, false) <= room && **size + 2.0 <= to.1 - from.1;
     if let Some(size) = SIZES.iter().find(fits) {
         let (x, y) = (f64::midpoint(from.0, to.0), f64::midpoint(from.1, to.1));
         canvas.text(Label::new(number, x, y, *size, on(place)).align(Align::Middle));
@@ -183,7 +186,8 @@ fn on(place: f64) -> Colour {
     if place < 0.5 { ON_DARK_FIELD } else { ON_FIELD }
 }
 
-fn hatched(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
+/// The field of what has no value.
+pub(super) fn hatched(canvas: &mut Canvas, from: (f64, f64), to: (f64, f64)) {
     canvas.rectangle(from, to, ABSENT.faint(0.45));
     let height = to.1 - from.1;
     let mut x = from.0 - height;

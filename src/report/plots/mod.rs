@@ -5,11 +5,13 @@
 pub(super) mod agreement;
 pub(super) mod best;
 pub(super) mod canvas;
+pub(super) mod distances;
 pub(super) mod heatmap;
 pub(super) mod layers;
 pub(super) mod legend;
 pub(super) mod matrix;
 pub(super) mod palette;
+pub(super) mod price;
 pub(super) mod render;
 pub(super) mod scale;
 pub(super) mod scatter;

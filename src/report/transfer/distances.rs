@@ -1,10 +1,10 @@
-//! How far the domains are apart in the models' hidden states: a table a model, and `distances.csv`,
+//! How far the domains are apart in the models' hidden states: a heat map, a table a model, and `distances.csv`,
 //! one row a place and pair of domains: `model`, `site`, `layer`, `first`, `second`, `distance` with
 //! its interval from Wilson's of the error, `error`, `held_out` texts behind it, `converged`, and
 //! `reason` where there is no distance.
 
 use super::super::csv::{line, number};
-use super::super::document::{Block, Row, Table};
+use super::super::document::{Block, Figure, Row, Table};
 use super::super::text::{count, decimal};
 use crate::analysis::transfer::{PlaceDistances, ROWS, TransferAnswer};
 
@@ -33,8 +33,18 @@ pub struct Distances {
 }
 
 /// The section's blocks.
-pub(super) fn blocks(answer: &TransferAnswer, distances: &Distances) -> Vec<Block> {
+pub(super) fn blocks(answer: &TransferAnswer, distances: &Distances, drawn: Option<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
+    blocks.extend(drawn.map(|svg| {
+        Block::Figure(Figure {
+            name: "distances".to_owned(),
+            svg,
+            alternative: "Heat maps of the proxy A-distance of every two domains by layer.".to_owned(),
+            caption: "Bright fields are layers in which two domains look alike: a gain is more likely to carry over \
+                      between them there, but no more than likely. Numbers: distances.csv."
+                .to_owned(),
+        })
+    }));
     for model in &distances.models {
         blocks.push(Block::Table(places(answer, model)));
         let chosen = answer.choice.as_ref().map(|choice| choice.layer);

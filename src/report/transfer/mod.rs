@@ -5,6 +5,7 @@ mod context;
 mod csv;
 mod distances;
 mod latex;
+mod ranks;
 mod sections;
 mod sentence;
 #[cfg(test)]
@@ -19,7 +20,9 @@ use crate::analysis::transfer::{ConditionTransfer, TransferAnswer};
 use std::path::{Path, PathBuf};
 
 /// Writes `gains.svg` and `.png`, `home-and-away.svg` and `.png`, `transfer.csv`, `transfer.tex`,
-/// `transfer.md` and `transfer.html`; `distances.csv` where hidden states are stored. Each file is written beside its name and renamed when whole.
+/// `transfer.md` and `transfer.html`; `ranks.csv` where conditions are ranked over the fields;
+/// `distances.csv`, `.svg` and `.png` where hidden states are stored. Each file is written beside its
+/// name and renamed when whole.
 /// Returns the files in the order written, the HTML page last.
 ///
 /// # Errors
@@ -45,10 +48,15 @@ pub fn write_transfer(
     };
     let gains = draw("gains", plots::matrix::figure(answer, &shown))?;
     let scatter = draw("home-and-away", plots::scatter::figure(answer, &shown))?;
-    let document = sections::document(answer, &shown, (context, distances), gains, scatter);
+    let apart = draw("distances", plots::distances::figure(answer, &distances.models))?;
+    let figures = sections::Figures { gains, scatter, apart };
+    let document = sections::document(answer, &shown, (context, distances), figures);
     let mut texts = vec![("transfer.csv", csv::fields(answer))];
     if !distances.models.is_empty() {
         texts.push(("distances.csv", distances::csv(answer, distances)));
+    }
+    if answer.ranks.is_some() {
+        texts.push(("ranks.csv", ranks::csv(answer)));
     }
     texts.extend([
         ("transfer.tex", latex::matrix(answer, &shown)),

@@ -6,17 +6,23 @@ use super::super::ReportContext;
 use super::super::document::{Block, Document, Figure, Row, Section, Table};
 use super::super::text::{count, decimal, p_value, percent, points, points_with_interval};
 use super::distances::{self, Distances};
-use super::{name, sentence};
+use super::{name, ranks, sentence};
 use crate::analysis::statistics::Estimate;
-use crate::analysis::transfer::{ConditionTransfer, Field, NotAvailable, Protocol, TransferAnswer};
+use crate::analysis::transfer::{ConditionTransfer, Field, MeanGain, NotAvailable, Protocol, TransferAnswer};
+
+/// The drawn figures.
+pub(super) struct Figures {
+    pub(super) gains: Option<String>,
+    pub(super) scatter: Option<String>,
+    pub(super) apart: Option<String>,
+}
 
 /// The whole report.
 pub(super) fn document(
     answer: &TransferAnswer,
     shown: &[&ConditionTransfer],
     (context, distances): (&ReportContext, &Distances),
-    gains: Option<String>,
-    scatter: Option<String>,
+    Figures { gains, scatter, apart }: Figures,
 ) -> Document {
     let section = |title: &str, blocks: Vec<Block>| Section { title: title.to_owned(), blocks };
     let mut first = Vec::new();
@@ -32,11 +38,11 @@ pub(super) fn document(
     }
     let mut sections = vec![
         section("The gain by domain", first),
-        section("Every condition over all domains", vec![means(answer)]),
+        section("Every condition over all domains", everything(answer)),
         section("The fields of the matrix", shown.iter().map(|row| fields(answer, row)).collect()),
         section("Drops and effective robustness", robustness(answer, shown, scatter)),
     ];
-    let apart = distances::blocks(answer, distances);
+    let apart = distances::blocks(answer, distances, apart);
     if !apart.is_empty() {
         sections.push(section("How far apart the domains are", apart));
     }
@@ -66,10 +72,66 @@ pub(super) fn document(
     Document { title, lead: sentence::first(answer, context.synthetic), sections }
 }
 
+fn everything(answer: &TransferAnswer) -> Vec<Block> {
+    let mut blocks = vec![means(answer)];
+    blocks.extend(without_shared(answer).map(Block::Table));
+    blocks.extend(ranks::blocks(answer));
+    blocks
+}
+
+/// The mean gains with and without texts that stand in the training set.
+fn without_shared(answer: &TransferAnswer) -> Option<Table> {
+    let shares = |row: &&ConditionTransfer| row.clean_home.is_some() || row.clean_away.is_some();
+    let rows: Vec<Row> = answer
+        .conditions
+        .iter()
+        .filter(shares)
+        .map(|row| {
+            let gain = |gain: &Result<MeanGain, NotAvailable>| {
+                or_reason(gain, |gain| points_with_interval(&gain.estimate))
+            };
+            let clean = |it: &Option<Result<MeanGain, NotAvailable>>| {
+                it.as_ref().map_or_else(|| "none shared".to_owned(), gain)
+            };
+            let p = row.clean_away.as_ref().and_then(|it| it.as_ref().ok());
+            Row {
+                cells: vec![
+                    name(answer, &row.condition),
+                    gain(&row.gain_home),
+                    clean(&row.clean_home),
+                    gain(&row.gain_away),
+                    clean(&row.clean_away),
+                    p.map_or_else(|| "n/a".to_owned(), |gain| p_value(gain.p)),
+                ],
+                marked: row.condition.layer().is_some()
+                    && row.condition.layer() == answer.choice.as_ref().map(|choice| choice.layer),
+            }
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Table {
+        caption: "The mean gains over no plug in points with and without the test texts that also stand in the training \
+                  set (exactly or nearly), paired by seed and example. p: of the gain elsewhere without them, not \
+                  corrected."
+            .to_owned(),
+        header: [
+            "Condition",
+            "Gain at home",
+            "Without shared texts",
+            "Gain elsewhere",
+            "Without shared texts",
+            "p without",
+        ]
+        .map(str::to_owned)
+        .into(),
+        rows,
+        texts: 1,
+    })
+}
+
 fn means(answer: &TransferAnswer) -> Block {
     let chosen = answer.choice.as_ref().map(|choice| choice.layer);
     let rows = answer.conditions.iter().map(|row| {
-        let gain = |gain: &Result<crate::analysis::transfer::MeanGain, NotAvailable>| {
+        let gain = |gain: &Result<MeanGain, NotAvailable>| {
             or_reason(gain, |gain| points_with_interval(&gain.estimate))
         };
         let p = row.gain_away.as_ref().map_or_else(|_| "n/a".to_owned(), |gain| p_value(gain.p));
@@ -146,7 +208,9 @@ fn fields(answer: &TransferAnswer, row: &ConditionTransfer) -> Block {
             field.without_shared.as_ref().map_or_else(
                 || if field.shared == 0 { "none shared".to_owned() } else { "n/a".to_owned() },
                 |without| {
-                    let gain = or_reason(&without.over_base, points_with_interval);
+                    let gain = or_reason(&without.over_base, |gain| {
+                        format!("{}, p {}", points_with_interval(&gain.estimate), p_value(gain.p))
+                    });
                     format!("{}% of {}; {gain}", percent(without.accuracy), count(without.examples))
                 },
             ),

@@ -159,3 +159,65 @@ fn rows_must_fit_and_all_must_come() {
     assert!(file.finish().is_err());
     assert!(!folder.path().join("layer-000.safetensors").exists());
 }
+
+/// Begins work on a key, or goes on with it, with one site of width 2 for three texts.
+fn together(store: &Representations, key: &str) -> Together {
+    let mut files = store.work(key).expect("is free").together(3).expect("begins");
+    if files.texts() == 0 {
+        files.begin(vec![site("pooled", None, 2)]).expect("begins");
+    }
+    files
+}
+
+#[test]
+fn a_model_passed_as_a_whole_goes_on_behind_what_was_counted() {
+    let (out, key) = (tempfile::tempdir().expect("a temporary folder"), "00112233445566aa");
+    let store = Representations::at(out.path());
+    let mut files = together(&store, key);
+    files.push(0, &[1.0, 2.0]).expect("writes");
+    files.passed(1).expect("is counted");
+    // rows that were written and not counted are written again
+    files.push(0, &[9.0, 9.0, 9.0, 9.0]).expect("writes");
+    drop(files);
+    let mut files = together(&store, key);
+    assert_eq!(files.texts(), 1);
+    files.push(0, &[3.0, 4.0, 5.0, 6.0]).expect("writes");
+    files.passed(2).expect("is counted");
+    drop(files);
+    // all had passed: nothing is left but to publish
+    let files = together(&store, key);
+    assert_eq!(files.texts(), 3);
+    let one = Manifest { sites: Vec::new(), ..manifest(key, "run-0011-before") };
+    let written = files.publish(one).expect("is whole");
+    assert_eq!(store.open(&written).read(0).expect("reads"), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    // the same as without any break
+    let other = "00112233445566bb";
+    let mut files = together(&store, other);
+    files.push(0, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).expect("writes");
+    let one = Manifest { sites: Vec::new(), ..manifest(other, "run-0011-before") };
+    assert_eq!(files.publish(one).expect("is whole").sites, written.sites);
+}
+
+#[test]
+fn parts_that_changed_or_are_of_another_number_of_texts_begin_anew() {
+    let (out, key) = (tempfile::tempdir().expect("a temporary folder"), "00112233445566aa");
+    let store = Representations::at(out.path());
+    let begun = || {
+        let mut files = together(&store, key);
+        files.push(0, &[1.0, 2.0]).expect("writes");
+        files.passed(1).expect("is counted");
+    };
+    let part = store.folder().join(".work").join(key).join("layer-000.safetensors.partial");
+    let texts = |n: usize| store.work(key).expect("is free").together(n).expect("begins").texts();
+    begun();
+    assert_eq!(texts(3), 1);
+    let mut bytes = fs::read(&part).expect("reads");
+    *bytes.last_mut().expect("has bytes") ^= 1;
+    fs::write(&part, bytes).expect("writes");
+    assert_eq!(texts(3), 0);
+    begun();
+    fs::remove_file(&part).expect("removes");
+    assert_eq!(texts(3), 0);
+    begun();
+    assert_eq!(texts(4), 0);
+}

@@ -1,6 +1,7 @@
 //! A representation in the making, `.work/<key>/`: the sites that are whole, the activations that
 //! wait for the next layer, and `progress.json`, which names both and is written last. Whoever is
-//! killed at any moment finds the last layer that was whole, or begins anew.
+//! killed at any moment finds the last layer that was whole, of a model that is passed as a whole the
+//! last batch, or begins anew.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::write::Part;
 use super::{Error, Manifest, Representations, Site, SiteFile, check_key, hex, remove_folder};
 use crate::error::Failure;
 use crate::represent::Tape;
@@ -25,6 +27,18 @@ struct Progress {
     steps: usize,
     sites: Vec<Site>,
     kept: Option<Kept>,
+    /// Of a model that is passed as a whole.
+    #[serde(default)]
+    parts: Option<Parts>,
+}
+
+/// The sites of a model that is passed as a whole, as far as texts have passed it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Parts {
+    /// Texts that have passed, of how many.
+    texts: usize,
+    of: usize,
+    sites: Vec<(Site, Part)>,
 }
 
 /// A file of activations.
@@ -145,13 +159,19 @@ impl Work {
         progress.steps += 1;
         progress.sites.extend(finished.site);
         let old = std::mem::replace(&mut progress.kept, finished.kept);
-        atomic::replace(&self.folder.join(PROGRESS), |out| Ok(serde_json::to_writer(out, &progress)?))?;
         self.progress = progress;
+        self.note()?;
         if let Some(old) = old {
             // what cannot be removed now goes with the folder
             let _ = fs::remove_file(self.folder.join(old.file));
         }
         Ok(())
+    }
+
+    /// Writes down what has been done.
+    fn note(&self) -> Result<(), Error> {
+        let path = self.folder.join(PROGRESS);
+        Ok(atomic::replace(&path, |out| Ok(serde_json::to_writer(out, &self.progress)?))?)
     }
 
     /// Adds the manifest and puts the folder into its place.
@@ -173,19 +193,25 @@ impl Work {
         Ok(manifest)
     }
 
-    /// Begins the files of all sites of a model that is passed as a whole, `n` rows each; what was
-    /// done before is thrown away. Sites need their names, layers and widths only.
+    /// Goes on with a model that is passed as a whole, `n` texts: with what is whole of an earlier
+    /// command's files, else from the beginning.
     ///
     /// # Errors
     /// Refusals of the file system.
-    pub fn together(mut self, n: usize, sites: Vec<Site>) -> Result<Together, Error> {
-        self.restart()?;
-        let mut files = Vec::with_capacity(sites.len());
-        for (at, site) in sites.into_iter().enumerate() {
-            let file = SiteFile::create(&self.folder, at, n, site.width)?;
-            files.push((site, file));
+    pub fn together(mut self, n: usize) -> Result<Together, Error> {
+        let mut files = Vec::new();
+        if let Some(parts) = self.progress.parts.take().filter(|parts| parts.of == n) {
+            for (at, (site, part)) in parts.sites.iter().enumerate() {
+                let Some(file) = SiteFile::resume(&self.folder, at, part)? else { break };
+                files.push((site.clone(), file));
+            }
+            if files.len() == parts.sites.len() && !files.is_empty() {
+                self.progress.parts = Some(parts.clone());
+                return Ok(Together { work: self, files, texts: parts.texts, of: n });
+            }
         }
-        Ok(Together { work: self, files })
+        self.restart()?;
+        Ok(Together { work: self, files: Vec::new(), texts: 0, of: n })
     }
 
     /// Throws away what was done.
@@ -204,9 +230,29 @@ impl Work {
 pub struct Together {
     work: Work,
     files: Vec<(Site, SiteFile)>,
+    texts: usize,
+    of: usize,
 }
 
 impl Together {
+    /// Texts that have passed, by this command or an earlier one.
+    pub fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// Begins the files of all sites, which need their names, layers and widths only.
+    ///
+    /// # Errors
+    /// Refusals of the file system.
+    pub fn begin(&mut self, sites: Vec<Site>) -> Result<(), Error> {
+        self.files.clear();
+        for (at, site) in sites.into_iter().enumerate() {
+            let file = SiteFile::create(&self.work.folder, at, self.of, site.width)?;
+            self.files.push((site, file));
+        }
+        Ok(())
+    }
+
     /// Adds rows to the `at`-th site.
     ///
     /// # Errors
@@ -215,6 +261,20 @@ impl Together {
         let (representation, count) = (self.work.progress.key.clone(), self.files.len());
         let (_, file) = self.files.get_mut(at).ok_or(Error::Site { representation, site: at, count })?;
         file.push(rows)
+    }
+
+    /// Counts texts whose rows were added to all sites: they are not passed again, whatever happens.
+    ///
+    /// # Errors
+    /// Refusals of the file system.
+    pub fn passed(&mut self, texts: usize) -> Result<(), Error> {
+        self.texts += texts;
+        let mut sites = Vec::with_capacity(self.files.len());
+        for (site, file) in &mut self.files {
+            sites.push((site.clone(), file.part()?));
+        }
+        self.work.progress.parts = Some(Parts { texts: self.texts, of: self.of, sites });
+        self.work.note()
     }
 
     /// Ends all files, adds the manifest and puts the folder into its place.

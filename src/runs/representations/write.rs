@@ -1,9 +1,10 @@
 //! Writes hidden states: site by site while they are computed, the manifest last.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Error, MANIFEST, Manifest, Representations, Site, TENSOR, check_key, file_name, hex};
@@ -59,7 +60,19 @@ pub(crate) struct SiteFile {
     name: String,
     out: io::BufWriter<File>,
     hash: Sha256,
+    written: u64,
     left: usize,
+}
+
+/// The beginning of a site's file that is whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Its bytes, the header included.
+    bytes: u64,
+    /// Numbers that are still to come.
+    left: usize,
+    /// SHA-256 of the bytes.
+    sha256: String,
 }
 
 impl SiteFile {
@@ -76,10 +89,42 @@ impl SiteFile {
         let file = File::create(&path).map_err(|e| runs::Error::io("write", &path, e))?;
         let out = io::BufWriter::with_capacity(1 << 18, file);
         let folder = folder.to_path_buf();
-        let mut site = Self { folder, name, out, hash: Sha256::new(), left: n * width };
+        let mut site = Self { folder, name, out, hash: Sha256::new(), written: 0, left: n * width };
         site.bytes(&(text.len() as u64).to_le_bytes())?;
         site.bytes(&text)?;
         Ok(site)
+    }
+
+    /// Goes on with a file of which this part was written; `None` where it is not there or not the one
+    /// that was written. What stands behind it is cut off.
+    pub(super) fn resume(folder: &Path, at: usize, part: &Part) -> Result<Option<Self>, Error> {
+        let name = file_name(at);
+        let path = folder.join(format!("{name}.partial"));
+        if !path.exists() {
+            // it had got its name when the work was broken off; that it may be absent is seen below
+            let _ = fs::rename(folder.join(&name), &path);
+        }
+        let failed = |e| runs::Error::io("write", &path, e);
+        let mut file = match File::options().read(true).write(true).open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let mut hash = Sha256::new();
+        let read = io::copy(&mut (&mut file).take(part.bytes), &mut hash).map_err(failed)?;
+        if read != part.bytes || hex(hash.clone()) != part.sha256 {
+            return Ok(None);
+        }
+        file.set_len(part.bytes).map_err(failed)?;
+        file.seek(io::SeekFrom::Start(part.bytes)).map_err(failed)?;
+        let out = io::BufWriter::with_capacity(1 << 18, file);
+        let (folder, written, left) = (folder.to_path_buf(), part.bytes, part.left);
+        Ok(Some(Self { folder, name, out, hash, written, left }))
+    }
+
+    /// Hands what was pushed to the system, and says what that is.
+    pub(super) fn part(&mut self) -> Result<Part, Error> {
+        self.out.flush().map_err(|e| runs::Error::io("write", &self.partial(), e))?;
+        Ok(Part { bytes: self.written, left: self.left, sha256: hex(self.hash.clone()) })
     }
 
     /// Adds rows.
@@ -117,6 +162,7 @@ impl SiteFile {
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.hash.update(bytes);
+        self.written += bytes.len() as u64;
         Ok(self.out.write_all(bytes).map_err(|e| runs::Error::io("write", &self.partial(), e))?)
     }
 }
