@@ -12,8 +12,9 @@ use crate::models::input::{Input, Pass};
 use crate::models::parameters::Parameters;
 use crate::models::plug::{self, Middle, Plug, PlugMode, PlugSpec};
 use crate::models::pooling::Pooling;
+use crate::models::support;
 use crate::models::weights::Registry;
-use crate::nn::{Arena, Buffer, Rows};
+use crate::nn::{Arena, Buffer, Rows, residual};
 
 /// What a probe is made of.
 #[derive(Clone, Debug)]
@@ -36,6 +37,7 @@ pub struct ProbeSpec {
 #[derive(Clone, Debug)]
 pub struct Probe {
     members: usize,
+    device: Device,
     parameters: Parameters,
     encoder: Option<Encoder>,
     plug: Option<Plug>,
@@ -94,6 +96,7 @@ impl Probe {
         let head = Head::new(spec.head, width, &mut registry);
         Ok(Self {
             members,
+            device: Device::Cpu,
             parameters: registry.finish(),
             encoder,
             plug,
@@ -110,9 +113,21 @@ impl Probe {
         &self.parameters
     }
 
-    /// Where it computes.
+    /// The same on a device; its frozen layer and its arenas are there already.
+    ///
+    /// # Errors
+    /// When the device has no form of an operation that the encoder needs.
+    pub fn on(mut self, device: Device) -> Result<Self, Error> {
+        if let Some(encoder) = &self.encoder {
+            support::check_model(device, encoder.spec())?;
+        }
+        self.device = device;
+        Ok(self)
+    }
+
+    /// Where it computes: the CPU unless [`Probe::on`] said otherwise.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.device
     }
 
     /// K.
@@ -151,11 +166,7 @@ impl Probe {
                 encoder.output(&state.encoder)
             }
             (None, Input::Features(features)) => {
-                let numbers = features.numbers.cpu();
-                state.features.resize(members * numbers.len());
-                for copy in state.features.cpu_mut().chunks_exact_mut(numbers.len().max(1)) {
-                    copy.copy_from_slice(numbers);
-                }
+                residual::repeat(members, &features.numbers, &mut state.features);
                 selected = pooled_mode && rows.single();
                 &state.features
             }

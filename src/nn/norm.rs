@@ -4,6 +4,10 @@
 //! dx = (g - mean(g) - x̂ mean(g x̂)) / deviation. RMSNorm is the same without the two means that
 //! come from subtracting the mean.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/norm.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::{add_column_sums, rows_in_piece, run, sum_of};
@@ -84,6 +88,10 @@ pub fn forward(
 ) {
     let Shape { members, rows, width } = shape;
     assert_eq!(x.len(), shape.len());
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::forward(gpu, kind, eps, shape, x, weight, bias, y, saved);
+    }
     y.resize(shape.len());
     saved.mean.resize(members * rows);
     saved.inverse_deviation.resize(members * rows);
@@ -154,6 +162,11 @@ pub fn backward(
     assert!(x.len() == shape.len() && dy.len() == shape.len());
     if accumulate {
         assert_eq!(dx.len(), shape.len());
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        let (dweight, dbias) = (dweight.as_ref(), dbias.as_ref());
+        return on_gpu::backward(gpu, kind, shape, x, weight, saved, dy, dweight, dbias, dx, accumulate);
     }
     dx.resize(shape.len());
     if width == 0 {

@@ -104,7 +104,7 @@ pub fn work(
     let mut layer_bytes = 0;
     let block = block(plan, &cells, settings, device, &mut layer_bytes)?;
     let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
-    let mut probe = Probe::new(&spec, cells.len(), block)?;
+    let mut probe = Probe::new(&spec, cells.len(), block)?.on(device)?;
     let mut values = probe.arena(device);
     first_values(&probe, &mut values, &slm, &config, spec.encoder.is_some())?;
 
@@ -360,7 +360,7 @@ fn restored(
             Ok(start)
         }
         Restored::Whole(mut content) => {
-            let device = Device::Cpu;
+            let device = start.values.buffer().device();
             match State::read(&mut content, device, start.layout(), cells.len()) {
                 Ok(state) if state.fingerprint == start.fingerprint => Ok(state),
                 Ok(_) => {

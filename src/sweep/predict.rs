@@ -73,7 +73,7 @@ impl Predictor {
         let block = cell::block(plan, &[planned], settings, device, &mut fetched)?;
         let mut spec = cell::probe_spec(plan, planned, &slm, labels.len(), &config);
         spec.encoder = Some(slm.model.clone());
-        let probe = Probe::new(&spec, 1, block)?;
+        let probe = Probe::new(&spec, 1, block)?.on(device)?;
         let mut values = probe.arena(device);
         cell::first_values(&probe, &mut values, &slm, &config, true)?;
         let tokenizer = slm.tokenizer(config.max_length)?;
@@ -97,7 +97,7 @@ impl Predictor {
         let mut answers = Vec::with_capacity(all.len());
         for batch in all.chunks(BATCH) {
             self.probe.forward(&self.values, &source.input(batch), Pass::Evaluate)?;
-            for logits in self.probe.logits().cpu().chunks_exact(self.labels.len()) {
+            for logits in self.probe.logits().to_vec().chunks_exact(self.labels.len()) {
                 answers.push(self.one(logits));
             }
         }

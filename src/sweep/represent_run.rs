@@ -70,7 +70,7 @@ pub fn compute_run(
     let mut done = 0;
     let mut keep = |rows: Vec<(&'static str, usize, Buffer)>, texts: usize| -> Result<(), Failure> {
         for (at, (_, _, rows)) in rows.iter().enumerate() {
-            files.push(at, rows.cpu())?;
+            files.push(at, &rows.to_vec())?;
         }
         done += texts;
         hear(Event::Texts { step: 0, done })

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 pub use compare::Case;
 
+use crate::device::Device;
 use crate::error::{Category, Diagnose, Failure};
 use crate::models;
 use crate::nn::meter::Products;
@@ -237,6 +238,8 @@ pub struct StepTime {
 
 /// How steps of fine-tuning are recomputed, and who is told of them.
 pub struct Steps<'a> {
+    /// Where everything is recomputed.
+    pub device: Device,
     /// Leave padding out, as training does, where no number depends on it: the same losses in the
     /// time that training takes.
     pub packed: bool,
@@ -246,7 +249,7 @@ pub struct Steps<'a> {
 
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
-    run_observed(directory, &mut Steps { packed: false, observe: &mut |_| {} })
+    run_observed(directory, &mut Steps { device: Device::Cpu, packed: false, observe: &mut |_| {} })
 }
 
 /// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.
@@ -259,7 +262,7 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
     } else if is_similarity(directory) {
         (Some(Kind::Similarity), similarity::run(directory))
     } else {
-        by_tensors(directory)
+        by_tensors(directory, steps.device)
     };
     match result {
         Ok((family, outcome)) => Report { path: directory.to_owned(), kind, family, outcome },
@@ -275,25 +278,31 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
 type Recomputed = Result<(String, Outcome), Failure>;
 
 /// Tells decoders from encoders by the inputs that their reference outputs begin with.
-fn by_tensors(directory: &Path) -> (Option<Kind>, Recomputed) {
+fn by_tensors(directory: &Path, device: Device) -> (Option<Kind>, Recomputed) {
     let golden = match compare::Golden::open(&directory.join("golden.safetensors")) {
         Ok(golden) => golden,
         Err(failure) => return (None, Err(failure)),
     };
     if golden.has("in.ids") {
-        (Some(Kind::Slm), slm::run(directory, &golden))
+        (Some(Kind::Slm), slm::run(directory, &golden, device))
     } else {
-        (Some(Kind::Llm), llm::run(directory, &golden))
+        (Some(Kind::Llm), llm::run(directory, &golden, device))
     }
 }
 
-/// Reads the model of a directory, or says that its family is not supported.
-fn model(directory: &Path) -> Result<Result<models::families::Model, (String, String)>, Failure> {
+/// Reads the model of a directory, or says that its family is not supported, or not on this device.
+fn model(
+    directory: &Path,
+    device: Device,
+) -> Result<Result<models::families::Model, (String, String)>, Failure> {
     let path = directory.join("config.json");
     let config = compare::json(&path)?;
     let family = config.get("model_type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
     match models::families::read(&config) {
-        Ok(model) => Ok(Ok(model)),
+        Ok(model) => match models::support::check_model(device, &model.spec) {
+            Ok(()) => Ok(Ok(model)),
+            Err(error) => Ok(Err((family, error.to_string()))),
+        },
         Err(error @ models::Error::UnsupportedFamily { .. }) => Ok(Err((family, error.to_string()))),
         Err(error) => Err(error.into()),
     }
