@@ -111,7 +111,9 @@ impl Diagnose for Error {
     fn category(&self) -> Category {
         match self {
             Self::Unknown(_) => Category::Usage,
-            _ => Category::Failure,
+            Self::NoGpu(_) => Category::Failure,
+            #[cfg(feature = "cuda")]
+            Self::NotThere { .. } => Category::Failure,
         }
     }
 }

@@ -94,6 +94,7 @@ thread_local! {
 /// An argument of a kernel. A 32-bit one is stored beside a mark, so that a kernel that reads 64 bits
 /// there reads nonsense on every machine.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub(in crate::nn) struct Argument(u64);
 
 const MARK: u64 = 0xdead_beef_0000_0000;

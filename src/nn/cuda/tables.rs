@@ -8,15 +8,15 @@ use crate::nn::Rows;
 /// Tables kept; a step of training uses a dozen.
 const MOST: usize = 256;
 
-/// What was uploaded lately.
+/// What was uploaded lately, by content. The newest half stays whatever is asked for, so that the
+/// tables of one operation stand until it is launched.
 #[derive(Default)]
 pub(super) struct Tables {
-    kept: HashMap<u64, Kept>,
+    kept: HashMap<Vec<u32>, Kept>,
     asked: u64,
 }
 
 struct Kept {
-    words: Vec<u32>,
     memory: Memory,
     asked: u64,
 }
@@ -26,36 +26,23 @@ impl Tables {
     pub(super) fn find(&mut self, gpu: &'static Gpu, words: &[u32]) -> u64 {
         self.asked += 1;
         let asked = self.asked;
-        let key = hash(words);
-        if let Some(kept) = self.kept.get_mut(&key).filter(|kept| kept.words == words) {
+        if let Some(kept) = self.kept.get_mut(words) {
             kept.asked = asked;
             return kept.memory.pointer();
         }
         if self.kept.len() >= MOST {
-            // half of them at once; memory is freed in the order of the stream
-            let oldest = asked.saturating_sub(MOST as u64 / 2);
             let mut times: Vec<u64> = self.kept.values().map(|kept| kept.asked).collect();
             times.sort_unstable();
-            let limit = times[MOST / 2].min(oldest);
+            let limit = times[MOST / 2];
+            // memory is freed in the order of the stream, after the kernels that read it
             self.kept.retain(|_, kept| kept.asked > limit);
         }
         let memory = Memory::new(gpu, words.len());
         gpu.upload(words, memory.pointer());
         let pointer = memory.pointer();
-        self.kept.insert(key, Kept { words: words.to_vec(), memory, asked });
+        self.kept.insert(words.to_vec(), Kept { memory, asked });
         pointer
     }
-}
-
-/// Mixes two words at a time (multiply and fold); equal content is checked besides.
-fn hash(words: &[u32]) -> u64 {
-    let (pairs, rest) = words.as_chunks::<2>();
-    let mixed = |hash: u64, low: u32, high: u32| {
-        let wide = u128::from(hash ^ (u64::from(low) | u64::from(high) << 32)) * 0x9e37_79b9_7f4a_7c15_u128;
-        (wide as u64) ^ (wide >> 64) as u64
-    };
-    let hash = pairs.iter().fold(words.len() as u64 + 1, |hash, [low, high]| mixed(hash, *low, *high));
-    rest.iter().fold(hash, |hash, word| mixed(hash, *word, 1))
 }
 
 /// Numbers of the host that kernels read as words.
