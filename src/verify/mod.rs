@@ -17,6 +17,7 @@ pub use compare::Case;
 use crate::device::Device;
 use crate::error::{Category, Diagnose, Failure};
 use crate::models;
+use crate::nn;
 use crate::nn::meter::Products;
 
 /// What a directory holds.
@@ -151,6 +152,12 @@ pub enum Error {
     /// No oracle directory at or below it.
     #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`, or `matrices.safetensors` with a `values.json`", .0.display())]
     Nothing(PathBuf),
+    /// A device that stopped computing.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// The driver's first refusal.
+        reason: String,
+    },
     /// A folder that cannot be listed.
     #[error("cannot read `{}`: {cause}", path.display())]
     Unlisted {
@@ -176,7 +183,7 @@ impl Diagnose for Error {
                 Some("make one for your own model with `python3 tests/oracle/make_oracle.py`".into())
             }
             Self::Unlisted { .. } => Some("check the path; it counts from the current folder".into()),
-            Self::Malformed { .. } => None,
+            Self::Malformed { .. } | Self::Device { .. } => None,
         }
     }
 
@@ -264,7 +271,9 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
     } else {
         by_tensors(directory, steps.device)
     };
-    match result {
+    // numbers of a device that has failed say nothing: the reason is told instead
+    let failed = nn::check(steps.device).map_err(|reason| Error::Device { reason }.into());
+    match failed.and(result) {
         Ok((family, outcome)) => Report { path: directory.to_owned(), kind, family, outcome },
         Err(failure) => Report {
             path: directory.to_owned(),
