@@ -88,7 +88,7 @@ impl Parameters {
         for binding in &self.bindings {
             if let Origin::Encoder(source) = &binding.origin {
                 let numbers = checkpoint.read(source, &binding.shape)?;
-                values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
+                values.write(binding.slot, member, &numbers);
             }
         }
         Ok(())
@@ -107,7 +107,7 @@ impl Parameters {
         for binding in &self.bindings {
             if let Origin::Layer(source) = &binding.origin {
                 let numbers = checkpoint.read(source, &binding.shape)?;
-                values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
+                values.write(binding.slot, member, &numbers);
             }
         }
         Ok(())
@@ -137,7 +137,7 @@ impl Parameters {
                 }
                 Origin::Fresh => checkpoint.read(&Source::whole(entry.name.clone()), &binding.shape)?,
             };
-            values.param_mut(binding.slot).cpu(member).copy_from_slice(&numbers);
+            values.write(binding.slot, member, &numbers);
         }
         Ok(())
     }
@@ -159,9 +159,8 @@ impl Parameters {
                 .expect("every fresh parameter is the weight or bias of a linear map");
             let bound = 1.0 / (inputs as f64).sqrt();
             let mut stream = seed.derive(&entry.name).stream();
-            for value in values.param_mut(binding.slot).cpu(member) {
-                *value = ((2.0 * stream.uniform() - 1.0) * bound) as f32;
-            }
+            let drawn = (0..binding.slot.len).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32);
+            values.write(binding.slot, member, &drawn.collect::<Vec<_>>());
         }
     }
 
@@ -170,7 +169,7 @@ impl Parameters {
     pub fn export(&self, numbers: &Arena, member: usize) -> Vec<Tensor> {
         let mut tensors: Vec<Tensor> = Vec::new();
         for (entry, binding) in self.layout.entries().iter().zip(&self.bindings) {
-            let numbers = numbers.param(binding.slot).cpu(member);
+            let numbers = numbers.read(binding.slot, member);
             let (Some(source), Some(name)) = (binding.origin.source(), binding.origin.name()) else {
                 tensors.push((entry.name.clone(), binding.shape.clone(), numbers.to_vec()));
                 continue;

@@ -12,9 +12,10 @@ use crate::models::input::{Input, Pass};
 use crate::models::parameters::Parameters;
 use crate::models::plug::{self, Middle, Plug, PlugMode, PlugSpec};
 use crate::models::pooling::Pooling;
+use crate::models::support;
 use crate::models::weights::Registry;
 use crate::nn::parallel::inside;
-use crate::nn::{Arena, Buffer, Rows};
+use crate::nn::{Arena, Buffer, Rows, residual};
 
 /// What a probe is made of.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ pub enum Layer<'a> {
 #[derive(Clone, Debug)]
 pub struct Probe {
     members: usize,
+    device: Device,
     parameters: Parameters,
     encoder: Option<Encoder>,
     plug: Option<Plug>,
@@ -119,6 +121,7 @@ impl Probe {
         let head = Head::new(spec.head, width, &mut registry);
         Ok(Self {
             members,
+            device: Device::Cpu,
             parameters: registry.finish(),
             encoder,
             plug,
@@ -135,9 +138,25 @@ impl Probe {
         &self.parameters
     }
 
-    /// Where it computes.
+    /// The same on a device; its frozen layer and its arenas are there already.
+    ///
+    /// # Errors
+    /// When the device has no form of an operation that the encoder or the layer needs.
+    pub fn on(mut self, device: Device) -> Result<Self, Error> {
+        if let Some(encoder) = &self.encoder {
+            support::check_model(device, encoder.spec())?;
+        }
+        if let Some(Middle::Layer { block, .. }) = self.plug.as_ref().map(|plug| &plug.middle) {
+            let scope = if block.attention.matching.is_some() { Scope::Sequence } else { Scope::OneToken };
+            support::check_block(device, &block.spec, scope)?;
+        }
+        self.device = device;
+        Ok(self)
+    }
+
+    /// Where it computes: the CPU unless [`Probe::on`] said otherwise.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.device
     }
 
     /// Whether the small model's encoder is part of it, else it reads features.
@@ -185,11 +204,7 @@ impl Probe {
                 encoder.output(&state.encoder)
             }
             (None, Input::Features(features)) => {
-                let numbers = features.numbers.cpu();
-                state.features.resize(members * numbers.len());
-                for copy in state.features.cpu_mut().chunks_exact_mut(numbers.len().max(1)) {
-                    copy.copy_from_slice(numbers);
-                }
+                residual::repeat(members, &features.numbers, &mut state.features);
                 selected = pooled_mode && rows.single();
                 &state.features
             }

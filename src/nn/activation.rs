@@ -1,6 +1,10 @@
 //! Activations and their gated forms, elementwise.
 #![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/activation.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::Buffer;
@@ -122,6 +126,10 @@ widest! {
 
 /// y = a(x).
 pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::forward(gpu, activation, x, y);
+    }
     y.resize(x.len());
     let pieces = y.cpu_mut().par_chunks_mut(PIECE).zip(x.cpu().par_chunks(PIECE));
     dispatch!(activation, a => run(x.len(), pieces, |(y, x)| values(a, x, y)));
@@ -130,6 +138,10 @@ pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
 /// dx = dy a'(x).
 pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
     assert_eq!(x.len(), dy.len());
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::backward(gpu, activation, x, dy, dx);
+    }
     dx.resize(x.len());
     let inputs = x.cpu().par_chunks(PIECE).zip(dy.cpu().par_chunks(PIECE));
     let pieces = dx.cpu_mut().par_chunks_mut(PIECE).zip(inputs);
@@ -139,6 +151,10 @@ pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer
 /// y = a(gate) up.
 pub fn gated_forward(activation: Activation, gate: &Buffer, up: &Buffer, y: &mut Buffer) {
     assert_eq!(up.len(), gate.len());
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = gate.gpu() {
+        return on_gpu::gated_forward(gpu, activation, gate, up, y);
+    }
     y.resize(gate.len());
     let inputs = gate.cpu().par_chunks(PIECE).zip(up.cpu().par_chunks(PIECE));
     let pieces = y.cpu_mut().par_chunks_mut(PIECE).zip(inputs);
@@ -155,6 +171,10 @@ pub fn gated_backward(
     dup: &mut Buffer,
 ) {
     assert!(up.len() == gate.len() && dy.len() == gate.len());
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = gate.gpu() {
+        return on_gpu::gated_backward(gpu, activation, [gate, up, dy], dgate, dup);
+    }
     dgate.resize(gate.len());
     dup.resize(gate.len());
     let work = gate.len();

@@ -2,6 +2,10 @@
 //! the clipping of gradients before it. Formulas and their roundings are those of PyTorch's
 //! `torch.optim.Adam`, `AdamW` and `clip_grad_norm_` in f32.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/adam.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::{self, PIECE, sum_of, widest};
@@ -66,6 +70,11 @@ impl Adam {
         }
         let update = self.update(step, learning_rate);
         let runs = runs(trained);
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = values.buffer().gpu() {
+            let Moments { first, second } = moments;
+            return on_gpu::step(gpu, &update, &runs, scale, values, grads, first, second);
+        }
         let work = members * runs.iter().map(|run| run.len).sum::<usize>();
         let mut pieces = Vec::with_capacity(work / PIECE + members * runs.len());
         let arenas = values
@@ -222,6 +231,10 @@ pub fn gradient_norms(grads: &Arena) -> Vec<f64> {
 /// that depends on the slots only.
 pub fn gradient_norms_of(grads: &Arena, slots: &[Slot]) -> Vec<f64> {
     let runs = runs(slots);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = grads.buffer().gpu() {
+        return on_gpu::norms(gpu, grads, &runs);
+    }
     (0..grads.members())
         .map(|member| {
             let grads = grads.member(member);

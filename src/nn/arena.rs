@@ -1,5 +1,6 @@
 //! Parameters: one buffer for all that train, with the member axis, and frozen ones apart.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Buffer;
@@ -116,8 +117,18 @@ impl Arena {
     /// If they overlap.
     pub fn params_mut(&mut self, slots: [Option<Slot>; 2]) -> (Option<ParamMut<'_>>, Option<ParamMut<'_>>) {
         let [a, b] = slots;
-        let mut parts =
-            [a, b].map(|slot| slot.map(|_| ParamMut { members: Vec::with_capacity(self.members) }));
+        #[cfg(feature = "cuda")]
+        if self.buffer.gpu().is_some() {
+            let apart = |a: Slot, b: Slot| a.offset + a.len <= b.offset || b.offset + b.len <= a.offset;
+            assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
+            let (base, stride) = (self.buffer.pointer(), self.layout.len());
+            let place = |slot: Slot| ParamMut {
+                members: Vec::new(),
+                place: Some(Place { pointer: base + 4 * slot.offset as u64, stride }),
+            };
+            return (a.map(place), b.map(place));
+        }
+        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::of_host(self.members)));
         for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
             let [first, second] = &mut parts;
             match (a, b) {
@@ -138,6 +149,57 @@ impl Arena {
         }
         let [a, b] = parts;
         (a, b)
+    }
+
+    /// One member's numbers of one parameter, brought to the host.
+    pub fn read(&self, slot: Slot, member: usize) -> Cow<'_, [f32]> {
+        #[cfg(feature = "cuda")]
+        if self.buffer.gpu().is_some() {
+            let start = member * self.layout.len() + slot.offset;
+            return Cow::Owned(self.buffer.part_to_vec(start..start + slot.len));
+        }
+        Cow::Borrowed(self.param(slot).cpu(member))
+    }
+
+    /// Sets one member's numbers of one parameter from the host; as many as it has.
+    pub fn write(&mut self, slot: Slot, member: usize, numbers: &[f32]) {
+        assert_eq!(numbers.len(), slot.len);
+        self.buffer.write_part(member * self.layout.len() + slot.offset, numbers);
+    }
+
+    /// All numbers, `[K, P]`, brought to the host.
+    pub fn read_all(&self) -> Cow<'_, [f32]> {
+        match self.buffer.device() {
+            Device::Cpu => Cow::Borrowed(self.buffer.cpu()),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(..) => Cow::Owned(self.buffer.to_vec()),
+        }
+    }
+
+    /// All parameters of one member, `[P]`, brought to the host.
+    pub fn read_member(&self, member: usize) -> Vec<f32> {
+        self.buffer.part_to_vec(self.range(member))
+    }
+
+    /// Sets all parameters of one member, `[P]`, from the host.
+    pub fn write_member(&mut self, member: usize, numbers: &[f32]) {
+        assert_eq!(numbers.len(), self.layout.len());
+        self.buffer.write_part(self.range(member).start, numbers);
+    }
+
+    /// Sets all parameters of one member to one value.
+    pub fn fill_member(&mut self, member: usize, value: f32) {
+        self.buffer.fill_part(self.range(member), value);
+    }
+
+    /// Takes one member's parameters over from an arena of the same layout, members and device.
+    pub fn copy_member(&mut self, member: usize, from: &Self) {
+        self.buffer.copy_part(self.range(member), &from.buffer);
+    }
+
+    fn range(&self, member: usize) -> std::ops::Range<usize> {
+        let len = self.layout.len();
+        member * len..(member + 1) * len
     }
 
     /// All parameters of one member, `[P]`.
@@ -219,16 +281,71 @@ fn push<'a>(part: &mut Option<ParamMut<'a>>, numbers: &'a mut [f32]) {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Param<'_> {
+    /// The GPU that it stands on, if it does.
+    pub(super) fn gpu(self) -> Option<&'static super::cuda::Gpu> {
+        self.buffer.gpu()
+    }
+
+    /// Where member 0's numbers stand on their GPU.
+    pub(super) fn pointer(self) -> u64 {
+        self.buffer.pointer() + 4 * self.offset as u64
+    }
+
+    /// Numbers from one member to the next.
+    pub(super) fn stride(self) -> usize {
+        self.stride
+    }
+}
+
 /// One parameter's gradient (or value) of K members as an operation writes it.
 #[derive(Debug)]
 pub struct ParamMut<'a> {
     members: Vec<&'a mut [f32]>,
+    /// Where it stands, on a GPU; `members` is empty then.
+    #[cfg(feature = "cuda")]
+    place: Option<Place>,
+}
+
+/// A parameter on a GPU. The borrow of the arena, by which it came about, keeps the memory.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Of member 0.
+    pub(super) pointer: u64,
+    /// Numbers from one member to the next.
+    pub(super) stride: usize,
+}
+
+#[cfg(feature = "cuda")]
+impl ParamMut<'_> {
+    /// Where it stands on its GPU.
+    ///
+    /// # Panics
+    /// If it stands in the host's memory, while the operation's other numbers are on a GPU.
+    pub(super) fn place(&self) -> Place {
+        self.place.expect("one operation's numbers stand on one device")
+    }
 }
 
 impl ParamMut<'_> {
+    fn of_host(members: usize) -> Self {
+        Self {
+            members: Vec::with_capacity(members),
+            #[cfg(feature = "cuda")]
+            place: None,
+        }
+    }
+
     /// The members from this one on.
     #[must_use]
     pub fn from_member(mut self, first: usize) -> Self {
+        #[cfg(feature = "cuda")]
+        if let Some(place) = &mut self.place {
+            place.pointer += 4 * (first * place.stride) as u64;
+            return self;
+        }
         self.members.drain(..first);
         self
     }

@@ -1,6 +1,10 @@
 //! Cross entropy with its gradient, in f64: over classes, with label smoothing as PyTorch defines
 //! it (Szegedy et al. 2016), and over the rows of a text for the two ends of an answer.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/cross_entropy.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::run;
@@ -29,14 +33,18 @@ pub fn forward_backward(
 ) {
     assert!(logits.len() == members * examples * classes && targets.len() == examples);
     assert_eq!(losses.len(), members);
-    dlogits.resize(logits.len());
     losses.fill(f64::NAN);
-    if logits.is_empty() {
-        return;
-    }
     let counted = targets.iter().filter(|target| **target != IGNORE).count();
     let weight = 1.0 / counted as f64;
     let smoothing = f64::from(smoothing);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = logits.gpu() {
+        return on_gpu::forward_backward(gpu, members, classes, logits, targets, smoothing, weight, dlogits);
+    }
+    dlogits.resize(logits.len());
+    if logits.is_empty() {
+        return;
+    }
     let mut of_example = vec![0.0; members * examples];
     let rows = logits.cpu().par_chunks_exact(classes).zip(dlogits.cpu_mut().par_chunks_exact_mut(classes));
     run(logits.len(), rows.zip(of_example.par_iter_mut()).enumerate(), |(row, ((logits, dlogits), loss))| {
@@ -103,9 +111,15 @@ pub fn span_forward_backward(
     let len = rows.len() * ENDS;
     assert!(logits.len() == members * len && targets.len() == rows.examples());
     assert_eq!(losses.len(), members);
+    let weight = 1.0 / (ENDS * targets.len()) as f64;
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = logits.gpu() {
+        losses.fill(f64::NAN);
+        let padding = include_padding;
+        return on_gpu::span_forward_backward(gpu, members, rows, padding, logits, targets, weight, dlogits);
+    }
     dlogits.resize(logits.len());
     dlogits.fill(0.0);
-    let weight = 1.0 / (ENDS * targets.len()) as f64;
     for (member, loss) in losses.iter_mut().enumerate() {
         let logits = &logits.cpu()[member * len..(member + 1) * len];
         let dlogits = &mut dlogits.cpu_mut()[member * len..(member + 1) * len];
@@ -132,6 +146,16 @@ pub fn span_forward_backward(
         // 0 · ∞ is NaN where there is no example
         *loss = sum * weight;
     }
+}
+
+/// The losses of the function above that wrote these gradients, where they stand on a GPU; losses are
+/// NaN until then. Elsewhere they are known at once, and this does nothing. `dlogits` is as it was
+/// written.
+pub fn settle(dlogits: &Buffer, losses: &mut [f64]) {
+    #[cfg(feature = "cuda")]
+    on_gpu::settle(dlogits, losses);
+    #[cfg(not(feature = "cuda"))]
+    let _ = (dlogits, losses);
 }
 
 /// Start and end.

@@ -2,6 +2,10 @@
 //! element is kept depends on what it is, not on where it stands in a batch, a stack or a thread.
 #![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/dropout.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::{rows_in_piece, run, widest};
@@ -95,6 +99,10 @@ pub fn forward(members: usize, rows: &Rows, width: usize, dropout: Dropout, x: &
         return;
     }
     let mask = dropout.mask();
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::forward(gpu, members, rows, width, mask, x);
+    }
     let examples = examples_of_rows(rows);
     let rows_together = rows_in_piece(width);
     let work = x.len();

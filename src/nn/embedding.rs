@@ -1,6 +1,10 @@
 //! Rows looked up in a table, and their gradients added to the rows that were looked up; the rest
 //! of the table is not touched.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/embedding.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::{add_column_sums, rows_in_piece, run};
@@ -22,6 +26,10 @@ pub fn forward(
     let len = ids.len() * width;
     if accumulate {
         assert_eq!(y.len(), members * len);
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = table.gpu() {
+        return on_gpu::forward(gpu, members, ids, width, table, y, accumulate, scale);
     }
     y.resize(members * len);
     if len == 0 {
@@ -65,6 +73,10 @@ pub fn backward(
     let mut order: Vec<usize> = (0..ids.len()).filter(|&row| Some(ids[row]) != skip_id).collect();
     // stable, so that rows of one id keep their order
     order.sort_by_key(|&row| ids[row]);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::backward(gpu, members, (ids, &order), width, dy, scale, &dtable);
+    }
     for (member, dy) in dy.cpu().chunks_exact(len).enumerate() {
         let touched = touched_rows(dtable.cpu(member), ids, width, &order);
         let add = |(gradient, rows): (&mut [f32], &[usize])| {

@@ -1,6 +1,10 @@
 //! Values of key-value heads handed to the query heads they serve: all that is left of attention
 //! when every row sees one key only, whose softmax is 1.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/heads.rs"]
+mod on_gpu;
+
 use super::Buffer;
 
 /// Sizes of one attention.
@@ -17,6 +21,10 @@ pub struct Heads {
 /// # Shapes
 /// - values: `[rows, G * d]`, out: `[rows, H * d]`
 pub fn repeat(heads: Heads, rows: usize, values: &Buffer, out: &mut Buffer) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = values.gpu() {
+        return on_gpu::repeat(gpu, heads, rows, values, out);
+    }
     let Heads { heads, kv_heads, head_dim } = heads;
     let group = heads / kv_heads;
     out.resize(rows * heads * head_dim);
@@ -28,6 +36,10 @@ pub fn repeat(heads: Heads, rows: usize, values: &Buffer, out: &mut Buffer) {
 
 /// The derivative of [`repeat`]: sums over the query heads that a value serves.
 pub fn reduce(heads: Heads, rows: usize, dout: &Buffer, dvalues: &mut Buffer) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dout.gpu() {
+        return on_gpu::reduce(gpu, heads, rows, dout, dvalues);
+    }
     let Heads { heads, kv_heads, head_dim } = heads;
     let group = heads / kv_heads;
     dvalues.resize(rows * kv_heads * head_dim);

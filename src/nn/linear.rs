@@ -1,5 +1,9 @@
 //! y = x · Wᵀ + b for K members, and its gradients by inputs, weights and bias.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/linear.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::gemm::{Size, Strides, gemm};
@@ -68,6 +72,10 @@ pub fn forward(
     let Shape { members, rows, inputs, outputs } = shape;
     assert_eq!(x.len(), members * rows * inputs);
     assert_eq!(weight.len(), inputs * outputs);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::forward(gpu, shape, x, weight, orientation, bias, y);
+    }
     y.resize(members * rows * outputs);
     for member in 0..members {
         let y = &mut y.cpu_mut()[shape.y(member)];
@@ -110,6 +118,10 @@ pub fn backward_input(
     assert_eq!(weight.len(), inputs * outputs);
     if accumulate {
         assert_eq!(dx.len(), members * rows * inputs);
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::backward_input(gpu, shape, dy, weight, orientation, dx, accumulate);
     }
     dx.resize(members * rows * inputs);
     for member in 0..members {
@@ -168,6 +180,10 @@ pub fn backward_weight(shape: Shape, x: &Buffer, dy: &Buffer, mut dweight: Param
     let Shape { members, rows, inputs, outputs } = shape;
     assert_eq!(x.len(), members * rows * inputs);
     assert_eq!(dy.len(), members * rows * outputs);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::backward_weight(gpu, shape, x, dy, &dweight);
+    }
     for member in 0..members {
         gemm(
             Size { m: outputs, n: inputs, k: rows },
@@ -185,6 +201,10 @@ pub fn backward_weight(shape: Shape, x: &Buffer, dy: &Buffer, mut dweight: Param
 /// dy `[K, R, outputs]`, bias `[outputs]`.
 pub fn backward_bias(shape: Shape, dy: &Buffer, mut dbias: ParamMut) {
     assert_eq!(dy.len(), shape.members * shape.rows * shape.outputs);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::backward_bias(gpu, shape, dy, &dbias);
+    }
     for member in 0..shape.members {
         let dy = &dy.cpu()[shape.y(member)];
         add_column_sums(shape.rows, dbias.cpu(member), |row, columns, totals| {

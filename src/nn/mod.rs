@@ -13,6 +13,8 @@ pub mod attention;
 pub mod buffer;
 pub mod convolution;
 pub mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod dropout;
 pub(crate) mod elementary;
 pub mod embedding;
@@ -32,3 +34,24 @@ pub mod rows;
 pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
 pub use buffer::Buffer;
 pub use rows::{DropoutKey, Rows};
+
+/// Whether a device has done everything that it was asked for.
+///
+/// # Errors
+/// The reason of its driver, where a call was refused: memory that is not there, most of all.
+pub fn check(device: crate::device::Device) -> Result<(), String> {
+    match device {
+        crate::device::Device::Cpu => Ok(()),
+        #[cfg(feature = "cuda")]
+        device => cuda::check(device),
+    }
+}
+
+/// Waits until a device has done everything that it was given, so that a clock can be read.
+pub fn wait(device: crate::device::Device) {
+    match device {
+        crate::device::Device::Cpu => {}
+        #[cfg(feature = "cuda")]
+        device => cuda::wait(device),
+    }
+}

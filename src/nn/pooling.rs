@@ -1,5 +1,9 @@
 //! From the rows of a batch to one row an example, and back.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/pooling.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::parallel::{add_column_sums, run};
@@ -10,6 +14,10 @@ use super::{Buffer, Rows};
 /// # Shapes
 /// x `[K, R, width]`, y `[K, rows.len(), width]`.
 pub fn gather(members: usize, width: usize, rows: &[usize], x: &Buffer, y: &mut Buffer) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::gather(gpu, members, width, rows, x, y);
+    }
     y.resize(members * rows.len() * width);
     if y.is_empty() {
         return;
@@ -31,6 +39,10 @@ pub fn scatter_add(members: usize, width: usize, rows: &[usize], dy: &Buffer, dx
     assert_eq!(dy.len(), members * rows.len() * width);
     if dy.is_empty() {
         return;
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::scatter_add(gpu, members, width, rows, dy, dx);
     }
     let len = dx.len() / members;
     for (member, dy) in dy.cpu().chunks_exact(rows.len() * width).enumerate() {
@@ -54,6 +66,10 @@ pub fn scatter(
     dy: &Buffer,
     dx: &mut Buffer,
 ) {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        dx.room(gpu, members * total_rows * width);
+    }
     dx.resize(members * total_rows * width);
     dx.fill(0.0);
     scatter_add(members, width, rows, dy, dx);
@@ -73,6 +89,10 @@ pub fn pool_mean(
     y: &mut Buffer,
 ) {
     assert_eq!(x.len(), members * rows.len() * width);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::pool_mean(gpu, members, width, (rows, include_padding), x, y);
+    }
     y.resize(members * rows.examples() * width);
     y.fill(0.0);
     if y.is_empty() {
@@ -104,6 +124,10 @@ pub fn pool_mean_backward(
     dx: &mut Buffer,
 ) {
     assert_eq!(dy.len(), members * rows.examples() * width);
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = dy.gpu() {
+        return on_gpu::pool_mean_backward(gpu, members, width, (rows, include_padding), dy, dx);
+    }
     dx.resize(members * rows.len() * width);
     dx.fill(0.0);
     for member in 0..members {

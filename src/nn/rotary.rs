@@ -1,6 +1,10 @@
 //! Rotary positions (Su et al., "RoFormer", 2021) in the "rotate half" layout: channel i of a head
 //! pairs with channel i + `rotary_dim` / 2, and channels from `rotary_dim` on pass unchanged.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/rotary.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::{Buffer, Rows};
@@ -74,6 +78,10 @@ fn rotate(shape: Shape, table: &Table, rows: &Rows, x: &mut Buffer, direction: f
     debug_assert_eq!(x.len(), shape.members * rows.len() * width);
     if pairs == 0 || width == 0 {
         return;
+    }
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = x.gpu() {
+        return on_gpu::rotate(gpu, shape, table, rows, x, direction);
     }
     x.cpu_mut().par_chunks_exact_mut(width).with_min_len(ROWS_A_TASK).enumerate().for_each(|(index, row)| {
         let position = rows.positions[index % rows.len()] as usize;

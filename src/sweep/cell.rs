@@ -13,7 +13,7 @@ use super::plugged::Plugged;
 use super::{Error, TrainMode, WorkerEvent, convert};
 use crate::data::Dataset;
 use crate::data::encode::{EncodedSplit, Encoder};
-use crate::device::{Choice, Device};
+use crate::device::Choice;
 use crate::error::Failure;
 use crate::hub::{Settings, unwatched};
 use crate::models::head::HeadSpec;
@@ -104,7 +104,7 @@ pub fn work(
     let layer_bytes = plugged.as_ref().map_or(0, Plugged::bytes);
     let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
     let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
-    let mut probe = Probe::new(&spec, cells.len(), layer)?;
+    let mut probe = Probe::new(&spec, cells.len(), layer)?.on(device)?;
     let mut values = probe.arena(device);
     first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
     drop(plugged);
@@ -321,7 +321,7 @@ fn restored(
             Ok(start)
         }
         Restored::Whole(mut content) => {
-            let device = Device::Cpu;
+            let device = start.values.buffer().device();
             match State::read(&mut content, device, start.layout(), cells.len()) {
                 Ok(state) if state.fingerprint == start.fingerprint => Ok(state),
                 Ok(_) => {

@@ -90,7 +90,7 @@ impl Frozen<'_> {
             mode: PlugMode::Pooled,
             head: HeadSpec::Classifier { classes: 1, dropout: 0.0 },
         };
-        let mut probe = Probe::new(&spec, 1, None)?;
+        let mut probe = Probe::new(&spec, 1, None)?.on(self.device)?;
         let mut values = probe.arena(self.device);
         let checkpoint = self.slm.repository.checkpoint(&mut unwatched)?;
         probe.parameters().load(&mut values, 0, &self.slm.weights(&checkpoint, None))?;
@@ -98,7 +98,7 @@ impl Frozen<'_> {
         let all: Vec<usize> = (0..tokens.len()).collect();
         for batch in all.chunks(BATCH) {
             probe.forward(&values, &tokens.input(batch), Pass::Evaluate)?;
-            numbers.extend_from_slice(probe.encoded().cpu());
+            numbers.extend(probe.encoded().to_vec());
         }
         Ok(numbers)
     }

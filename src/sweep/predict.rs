@@ -74,7 +74,7 @@ impl Predictor {
         let mut spec = cell::probe_spec(plan, planned, &slm, labels.len(), &config);
         spec.encoder = Some(slm.model.clone());
         let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
-        let probe = Probe::new(&spec, 1, layer)?;
+        let probe = Probe::new(&spec, 1, layer)?.on(device)?;
         let mut values = probe.arena(device);
         cell::first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
         let tokenizer = slm.tokenizer(config.max_length)?;
@@ -98,7 +98,7 @@ impl Predictor {
         let mut answers = Vec::with_capacity(all.len());
         for batch in all.chunks(BATCH) {
             self.probe.forward(&self.values, &source.input(batch), Pass::Evaluate)?;
-            for logits in self.probe.logits().cpu().chunks_exact(self.labels.len()) {
+            for logits in self.probe.logits().to_vec().chunks_exact(self.labels.len()) {
                 answers.push(self.one(logits));
             }
         }

@@ -73,7 +73,7 @@ pub fn compute_run(
             files.begin(sites(plan, id, &rows)?)?;
         }
         for (at, (_, _, rows)) in rows.iter().enumerate() {
-            files.push(at, rows.cpu())?;
+            files.push(at, &rows.to_vec())?;
         }
         files.passed(batch.len())?;
         hear(Event::Texts { step: 0, done: files.texts() })?;

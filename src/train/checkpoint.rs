@@ -69,7 +69,7 @@ impl State {
         write_numbers(&mut to, &history.losses, f64::to_le_bytes)?;
         write_numbers(&mut to, &history.gradient_norms, f64::to_le_bytes)?;
         for arena in [&self.values, &self.moments.first, &self.moments.second].into_iter().chain(&self.best) {
-            write_numbers(&mut to, arena.buffer().cpu(), f32::to_le_bytes)?;
+            write_numbers(&mut to, &arena.read_all(), f32::to_le_bytes)?;
         }
         let digest = to.hash.clone().finalize();
         to.write_all(&digest)?;

@@ -1,9 +1,9 @@
 //! Predictions of K members on a whole split, and their scores.
 
 use super::metrics::{Confusion, Metric, Scores, classification, spans};
-use super::{AsPublished, Config, Gold, Learner, Objective, Pass, Source, Span};
+use super::{AsPublished, Config, Error, Gold, Learner, Objective, Pass, Source, Span};
 use crate::error::Failure;
-use crate::nn::{Arena, Buffer};
+use crate::nn::{self, Arena, Buffer, cross_entropy};
 
 /// What one member answered to every example of a split, in the split's order.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,8 @@ pub fn evaluate(
         learner.forward(values, &input, Pass::Evaluate)?;
         objective.loss(input.rows(), learner.logits(), &gold, &mut losses, &mut dlogits)?;
         let logits = learner.logits().to_vec();
+        cross_entropy::settle(&dlogits, &mut losses);
+        nn::check(learner.device()).map_err(|reason| Error::Device { reason })?;
         let part = logits.len() / members;
         for (member, collected) in collected.iter_mut().enumerate() {
             let logits = &logits[member * part..(member + 1) * part];

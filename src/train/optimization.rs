@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Cause, Error, Input, Learner, Optimizer, Pass};
 use crate::error::Failure;
 use crate::nn::adam::{Adam, clip_scale, gradient_norms};
-use crate::nn::{Arena, Buffer, Rows, Slot};
+use crate::nn::{self, Arena, Buffer, Rows, Slot, cross_entropy};
 
 pub use crate::nn::adam::Moments;
 
@@ -77,6 +77,9 @@ impl Optimization {
         loss(input.rows(), learner.logits(), &mut self.losses, &mut self.dlogits)?;
         learner.backward(values, &self.dlogits, &mut self.gradients)?;
         self.norms = gradient_norms(&self.gradients);
+        // a GPU is waited for here, at the end of all that it computes, and nowhere before
+        cross_entropy::settle(&self.dlogits, &mut self.losses);
+        nn::check(learner.device()).map_err(|reason| Error::Device { reason })?;
         Ok(())
     }
 
@@ -118,11 +121,11 @@ impl Optimization {
     ) {
         let held: Vec<(usize, Vec<f32>)> = (0..alive.len())
             .filter(|&member| !alive[member])
-            .map(|member| (member, values.member(member).to_vec()))
+            .map(|member| (member, values.read_member(member)))
             .collect();
         for (member, _) in &held {
             for arena in [&mut self.gradients, &mut moments.first, &mut moments.second] {
-                arena.member_mut(*member).fill(0.0);
+                arena.fill_member(*member, 0.0);
             }
         }
         let factor = |(&norm, &alive): (&f64, &bool)| if alive { self.rule.clip_factor(norm) } else { 0.0 };
@@ -137,9 +140,9 @@ impl Optimization {
         adam.step(step, learning_rate, &scale, &self.trained, values, &self.gradients, moments);
         for (member, numbers) in held {
             // weight decay moves a value whose gradient is zero
-            values.member_mut(member).copy_from_slice(&numbers);
-            moments.first.member_mut(member).fill(0.0);
-            moments.second.member_mut(member).fill(0.0);
+            values.write_member(member, &numbers);
+            moments.first.fill_member(member, 0.0);
+            moments.second.fill_member(member, 0.0);
         }
     }
 }

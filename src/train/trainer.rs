@@ -265,7 +265,7 @@ impl<'a> Trainer<'a> {
                 Selection::BestValidation if better => {
                     state.members[member].best = Some(Best { epoch, value });
                     let best = state.best.get_or_insert_with(|| state.values.clone());
-                    best.member_mut(member).copy_from_slice(state.values.member(member));
+                    best.copy_member(member, &state.values);
                 }
                 Selection::BestValidation => {}
             }

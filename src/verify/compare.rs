@@ -95,12 +95,12 @@ impl Golden {
     }
 
     /// The same as `[rows, rest]` with the sizes of the first two of three axes.
-    pub(super) fn batch(&self, name: &str) -> Result<(Buffer, usize, usize), Failure> {
+    pub(super) fn batch(&self, name: &str, device: Device) -> Result<(Buffer, usize, usize), Failure> {
         let (numbers, shape) = self.floats(name)?;
         let [examples, tokens, _] = shape[..] else {
             return Err(self.malformed(format!("has shape {shape:?} in `{name}`, expected three axes")));
         };
-        Ok((Buffer::from_vec(Device::Cpu, numbers), examples, tokens))
+        Ok((Buffer::from_vec(device, numbers), examples, tokens))
     }
 
     /// A tensor of whole numbers with its shape.

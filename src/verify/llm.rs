@@ -22,15 +22,15 @@ use crate::nn::{Arena, Buffer, Layout, Rows};
 /// float32 needs.
 const TOLERANCE: f64 = 1e-5;
 
-pub(super) fn run(directory: &Path, golden: &Golden) -> Recomputed {
-    let model = match model(directory)? {
+pub(super) fn run(directory: &Path, golden: &Golden, device: Device) -> Recomputed {
+    let model = match model(directory, device)? {
         Ok(model) => model,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };
     let tensors = checkpoint(directory)?;
     let on_disk: BTreeSet<String> = tensors.names().into_iter().collect();
     let names = model.names(&on_disk)?;
-    let source = Source { model: &model, names: &names, tensors: &tensors };
+    let source = Source { model: &model, names: &names, tensors: &tensors, device };
 
     let mut cases = Vec::new();
     for layer in 0..model.spec.blocks.len() {
@@ -46,6 +46,7 @@ struct Source<'a> {
     model: &'a Model,
     names: &'a Names,
     tensors: &'a dyn TensorSource,
+    device: Device,
 }
 
 impl Source<'_> {
@@ -60,7 +61,7 @@ impl Source<'_> {
     fn block(&self, layer: usize, scope: Scope) -> Result<Block, Failure> {
         let members = [self.member(Some(layer))];
         let spec = &self.model.spec.blocks[layer];
-        build::block(&mut Target::Frozen(Device::Cpu, &members), layer, spec, scope, None)
+        build::block(&mut Target::Frozen(self.device, &members), layer, spec, scope, None)
     }
 }
 
@@ -90,14 +91,14 @@ fn layer_cases(
     cases: &mut Vec<Case>,
 ) -> Result<(), Failure> {
     let no_parameters = std::sync::Arc::new(Layout::default());
-    let mut arena = Arena::zeros(Device::Cpu, no_parameters, 1);
+    let mut arena = Arena::zeros(source.device, no_parameters, 1);
     let empty = arena.clone();
     for way in &WAYS {
         let reference = format!("L{layer}.{}.y", way.name);
         if !golden.has(&reference) {
             continue;
         }
-        let (x, examples, tokens) = golden.batch(&format!("in.{}.x", way.input))?;
+        let (x, examples, tokens) = golden.batch(&format!("in.{}.x", way.input), source.device)?;
         let mut rows = Rows::packed(&vec![tokens; examples]);
         if way.padded {
             let (mask, _) = golden.integers(&format!("in.{}.pad_mask", way.input))?;
@@ -118,17 +119,17 @@ fn layer_cases(
         let mut y = Buffer::default();
         block.forward(&empty, &call, &positions, &x, &mut y, &mut state);
         let label = if way.scope == Scope::OneToken { " (one-token path)" } else { "" };
-        let mut case = golden.case(&reference, y.cpu(), TOLERANCE)?;
+        let mut case = golden.case(&reference, &y.to_vec(), TOLERANCE)?;
         case.name += label;
         cases.push(case);
 
         let reference = format!("L{layer}.{}.gx", way.name);
         if golden.has(&reference) {
-            let (g, ..) = golden.batch(&format!("in.{}.g", way.input))?;
+            let (g, ..) = golden.batch(&format!("in.{}.g", way.input), source.device)?;
             let (mut dx, mut scratch) = (Buffer::default(), block::Scratch::default());
             let (kept, shared) = (&mut state, &mut positions);
             block.backward(&empty, &call, shared, &x, kept, &g, &mut arena, &mut scratch, &mut dx);
-            let mut case = golden.case(&reference, dx.cpu(), TOLERANCE)?;
+            let mut case = golden.case(&reference, &dx.to_vec(), TOLERANCE)?;
             case.name += label;
             cases.push(case);
         }
@@ -138,11 +139,11 @@ fn layer_cases(
 
 fn whole_cases(source: &Source<'_>, golden: &Golden, cases: &mut Vec<Case>) -> Result<(), Failure> {
     let members = [source.member(None)];
-    let whole = build::encoder(&mut Target::Frozen(Device::Cpu, &members), &source.model.spec)?;
+    let whole = build::encoder(&mut Target::Frozen(source.device, &members), &source.model.spec)?;
     let (ids, examples, tokens) = golden.ids("in.full.ids")?;
     let type_ids = vec![0; ids.len()];
     let tokens = Tokens { ids, type_ids, rows: Rows::packed(&vec![tokens; examples]) };
-    let empty = Arena::zeros(Device::Cpu, std::sync::Arc::default(), 1);
+    let empty = Arena::zeros(source.device, std::sync::Arc::default(), 1);
     let mut state = encoder::State::default();
     whole.forward(&empty, 1, &tokens, None, Pass::Evaluate, &mut state)?;
     let count = source.model.spec.blocks.len();
@@ -151,7 +152,7 @@ fn whole_cases(source: &Source<'_>, golden: &Golden, cases: &mut Vec<Case>) -> R
         if golden.has(&name) {
             // transformers reports what follows the last block as the last hidden state
             let hidden = if index == count { whole.output(&state) } else { whole.hidden(&state, index) };
-            cases.push(golden.case(&name, hidden.cpu(), TOLERANCE)?);
+            cases.push(golden.case(&name, &hidden.to_vec(), TOLERANCE)?);
         }
     }
     Ok(())

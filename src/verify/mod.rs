@@ -14,8 +14,10 @@ use std::time::Duration;
 
 pub use compare::Case;
 
+use crate::device::Device;
 use crate::error::{Category, Diagnose, Failure};
 use crate::models;
+use crate::nn;
 use crate::nn::meter::Products;
 
 /// What a directory holds.
@@ -150,6 +152,12 @@ pub enum Error {
     /// No oracle directory at or below it.
     #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`, or `matrices.safetensors` with a `values.json`", .0.display())]
     Nothing(PathBuf),
+    /// A device that stopped computing.
+    #[error("the device failed: {reason}")]
+    Device {
+        /// The driver's first refusal.
+        reason: String,
+    },
     /// A folder that cannot be listed.
     #[error("cannot read `{}`: {cause}", path.display())]
     Unlisted {
@@ -175,7 +183,7 @@ impl Diagnose for Error {
                 Some("make one for your own model with `python3 tests/oracle/make_oracle.py`".into())
             }
             Self::Unlisted { .. } => Some("check the path; it counts from the current folder".into()),
-            Self::Malformed { .. } => None,
+            Self::Malformed { .. } | Self::Device { .. } => None,
         }
     }
 
@@ -237,6 +245,8 @@ pub struct StepTime {
 
 /// How steps of fine-tuning are recomputed, and who is told of them.
 pub struct Steps<'a> {
+    /// Where everything is recomputed.
+    pub device: Device,
     /// Leave padding out, as training does, where no number depends on it: the same losses in the
     /// time that training takes.
     pub packed: bool,
@@ -246,7 +256,7 @@ pub struct Steps<'a> {
 
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
-    run_observed(directory, &mut Steps { packed: false, observe: &mut |_| {} })
+    run_observed(directory, &mut Steps { device: Device::Cpu, packed: false, observe: &mut |_| {} })
 }
 
 /// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.
@@ -259,9 +269,11 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
     } else if is_similarity(directory) {
         (Some(Kind::Similarity), similarity::run(directory))
     } else {
-        by_tensors(directory)
+        by_tensors(directory, steps.device)
     };
-    match result {
+    // numbers of a device that has failed say nothing: the reason is told instead
+    let failed = nn::check(steps.device).map_err(|reason| Error::Device { reason }.into());
+    match failed.and(result) {
         Ok((family, outcome)) => Report { path: directory.to_owned(), kind, family, outcome },
         Err(failure) => Report {
             path: directory.to_owned(),
@@ -275,25 +287,31 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
 type Recomputed = Result<(String, Outcome), Failure>;
 
 /// Tells decoders from encoders by the inputs that their reference outputs begin with.
-fn by_tensors(directory: &Path) -> (Option<Kind>, Recomputed) {
+fn by_tensors(directory: &Path, device: Device) -> (Option<Kind>, Recomputed) {
     let golden = match compare::Golden::open(&directory.join("golden.safetensors")) {
         Ok(golden) => golden,
         Err(failure) => return (None, Err(failure)),
     };
     if golden.has("in.ids") {
-        (Some(Kind::Slm), slm::run(directory, &golden))
+        (Some(Kind::Slm), slm::run(directory, &golden, device))
     } else {
-        (Some(Kind::Llm), llm::run(directory, &golden))
+        (Some(Kind::Llm), llm::run(directory, &golden, device))
     }
 }
 
-/// Reads the model of a directory, or says that its family is not supported.
-fn model(directory: &Path) -> Result<Result<models::families::Model, (String, String)>, Failure> {
+/// Reads the model of a directory, or says that its family is not supported, or not on this device.
+fn model(
+    directory: &Path,
+    device: Device,
+) -> Result<Result<models::families::Model, (String, String)>, Failure> {
     let path = directory.join("config.json");
     let config = compare::json(&path)?;
     let family = config.get("model_type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
     match models::families::read(&config) {
-        Ok(model) => Ok(Ok(model)),
+        Ok(model) => match models::support::check_model(device, &model.spec) {
+            Ok(()) => Ok(Ok(model)),
+            Err(error) => Ok(Err((family, error.to_string()))),
+        },
         Err(error @ models::Error::UnsupportedFamily { .. }) => Ok(Err((family, error.to_string()))),
         Err(error) => Err(error.into()),
     }

@@ -23,7 +23,7 @@ use crate::models::probe::{Layer, Probe, ProbeSpec};
 use crate::models::weights::Checkpoint;
 use crate::nn::adam::{Moments, gradient_norms_of};
 use crate::nn::meter::{Products, products};
-use crate::nn::{Arena, Rows, Slot};
+use crate::nn::{self, Arena, Rows, Slot};
 use crate::seed::Seed;
 use crate::train::optimization::{Optimization, Rule};
 use crate::train::{Gold, Objective, Optimizer, Span};
@@ -93,7 +93,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
         .map_err(|cause| malformed(format!("is not as described: {cause}")))?;
     let spec = &document.spec;
     let golden = Golden::open(&directory.join("golden.safetensors"))?;
-    let small = match Part::open(&directory.join(&spec.slm))? {
+    let small = match Part::open(&directory.join(&spec.slm), steps.device)? {
         Ok(part) => part,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };
@@ -105,7 +105,8 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
     let mode = if spec.head == "span" { PlugMode::Sequence } else { PlugMode::Pooled };
     if spec.method == "pifi" {
         let llm = spec.llm.as_ref().ok_or_else(|| malformed("names no `llm`".to_owned()))?;
-        let large = match Part::open(&directory.join(llm))? {
+        // of one token an example, a GPU computes any layer: the block is checked when it is built
+        let large = match Part::open(&directory.join(llm), Device::Cpu)? {
             Ok(part) => part,
             Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
         };
@@ -116,7 +117,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
         let scope = if mode == PlugMode::Pooled { Scope::OneToken } else { Scope::Sequence };
         let members =
             [Member { checkpoint: large.checkpoint(), table: &large.model.tensors, layer: Some(layer) }];
-        let mut target = Target::Frozen(Device::Cpu, &members);
+        let mut target = Target::Frozen(steps.device, &members);
         let block_spec = &large.model.spec.blocks[layer];
         block = Some(Layer::Frozen(Box::new(build::block(&mut target, layer, block_spec, scope, None)?)));
         let width = large.model.spec.hidden_size;
@@ -138,8 +139,8 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
             _ => HeadSpec::Classifier { classes: spec.classes, dropout: 0.0 },
         },
     };
-    let mut probe = Probe::new(&probe_spec, 1, block)?;
-    let mut values = probe.arena(Device::Cpu);
+    let mut probe = Probe::new(&probe_spec, 1, block)?.on(steps.device)?;
+    let mut values = probe.arena(steps.device);
     probe.parameters().load(&mut values, 0, &small.checkpoint())?;
     probe.parameters().initialise(&mut values, 0, Seed(0));
     load_initial(&directory.join("init.safetensors"), &probe, &mut values)?;
@@ -166,7 +167,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
     };
     let groups = Groups::of(&probe);
     let mut optimization = Optimization::new(&probe, rule);
-    let mut moments = Moments { first: probe.arena(Device::Cpu), second: probe.arena(Device::Cpu) };
+    let mut moments = Moments { first: probe.arena(steps.device), second: probe.arena(steps.device) };
     let mut curves = CurveErrors::default();
     for step in 0..spec.steps {
         let rows: Vec<usize> =
@@ -182,7 +183,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
         )?;
         let gradient = begun.since();
         if step == 0 {
-            cases.push(golden.case("logits0", probe.logits().cpu(), LOGITS)?);
+            cases.push(golden.case("logits0", &probe.logits().to_vec(), LOGITS)?);
             first_gradients(&golden, &probe, optimization.gradients(), &mut cases)?;
         }
         let found = [
@@ -198,6 +199,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
             .ok_or_else(|| malformed(format!("has no number for step {step} in a curve")))?;
         let begun = Spent::now();
         optimization.apply(step + 1, spec.lr, &[true], &mut values, &mut moments);
+        nn::wait(steps.device);
         // the comparisons between the two are no part of a step
         let update = begun.since();
         (steps.observe)(StepTime {
@@ -252,8 +254,8 @@ struct Part {
 }
 
 impl Part {
-    fn open(directory: &Path) -> Result<Result<Self, (String, String)>, Failure> {
-        let model = match model(directory)? {
+    fn open(directory: &Path, device: Device) -> Result<Result<Self, (String, String)>, Failure> {
+        let model = match model(directory, device)? {
             Ok(model) => model,
             Err(unsupported) => return Ok(Err(unsupported)),
         };
@@ -277,7 +279,7 @@ fn load_initial(path: &Path, probe: &Probe, values: &mut Arena) -> Result<(), Fa
             path: path.to_owned(),
             what: format!("holds `{name}` of shape {shape:?}, which the probe has not"),
         })?;
-        values.param_mut(entry.slot).cpu(0).copy_from_slice(&numbers);
+        values.write(entry.slot, 0, &numbers);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::models::build::{self, Target};
 use crate::models::encoder;
 use crate::models::input::{Pass, Tokens};
 use crate::models::weights::{Checkpoint, Registry};
-use crate::nn::{Arena, Rows};
+use crate::nn::{Arena, Rows, residual};
 
 /// Of hidden states.
 const TOLERANCE: f64 = 1e-5;
@@ -21,8 +21,8 @@ const GRADIENT_TOLERANCE: f64 = 1e-4;
 /// Gradients below this part of the largest are rounding noise (key biases under a softmax).
 const NOISE: f64 = 1e-6;
 
-pub(super) fn run(directory: &Path, golden: &Golden) -> Recomputed {
-    let model = match model(directory)? {
+pub(super) fn run(directory: &Path, golden: &Golden, device: Device) -> Recomputed {
+    let model = match model(directory, device)? {
         Ok(model) => model,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };
@@ -35,7 +35,7 @@ pub(super) fn run(directory: &Path, golden: &Golden) -> Recomputed {
     let mut target = Target::Trainable(&mut registry, &model.tensors);
     let encoder = build::encoder(&mut target, &model.spec)?;
     let parameters = registry.finish();
-    let mut values = Arena::zeros(Device::Cpu, parameters.layout().clone(), 1);
+    let mut values = Arena::zeros(device, parameters.layout().clone(), 1);
     let weights = Checkpoint { tensors: &tensors, names: &names, transform: None };
     parameters.load(&mut values, 0, &weights)?;
 
@@ -52,17 +52,13 @@ pub(super) fn run(directory: &Path, golden: &Golden) -> Recomputed {
         }
     }
     let last = encoder.output(&state).clone();
-    cases.push(golden.case("last", last.cpu(), TOLERANCE)?);
+    cases.push(golden.case("last", &last.to_vec(), TOLERANCE)?);
 
     // 3. Gradients of sum(last * g * mask)
-    let (mut dlast, ..) = golden.batch("in.g")?;
+    let (mut dlast, ..) = golden.batch("in.g", device)?;
     let width = last.len() / tokens.rows.len();
-    for (row, g) in dlast.cpu_mut().chunks_exact_mut(width).enumerate() {
-        if !tokens.rows.is_real(row) {
-            g.fill(0.0);
-        }
-    }
-    let mut gradients = Arena::zeros(Device::Cpu, parameters.layout().clone(), 1);
+    residual::zero_rows(1, tokens.rows.len(), width, |row| !tokens.rows.is_real(row), &mut dlast);
+    let mut gradients = Arena::zeros(device, parameters.layout().clone(), 1);
     encoder.backward(&values, 1, &tokens, None, Pass::Evaluate, &mut state, &dlast, &mut gradients);
     let path = directory.join("golden.json");
     gradient_cases(golden, &path, &parameters.export(&gradients, 0), &mut cases)?;
@@ -79,11 +75,11 @@ fn hidden_case(
     last: bool,
 ) -> Result<Case, Failure> {
     let index: usize = name.rsplit('.').next().and_then(|index| index.parse().ok()).unwrap_or(0);
-    let before = golden.case(name, encoder.hidden(state, index).cpu(), TOLERANCE)?;
+    let before = golden.case(name, &encoder.hidden(state, index).to_vec(), TOLERANCE)?;
     if !last {
         return Ok(before);
     }
-    let after = golden.case(name, encoder.output(state).cpu(), TOLERANCE)?;
+    let after = golden.case(name, &encoder.output(state).to_vec(), TOLERANCE)?;
     Ok(if after.error <= before.error { after } else { before })
 }
 

@@ -197,7 +197,7 @@ impl<'a> Grid<'a> {
         (condition, other): (&Condition, &Condition),
         trained: usize,
         tested: usize,
-    ) -> Option<(f64, Result<(Drawn, usize), NotAvailable>)> {
+    ) -> Option<(f64, PairedDifference)> {
         self.comparable(trained, tested).ok()?;
         let clean = self.clean.get(&(trained, tested))?;
         let of = |condition: &Condition| clean.at.get(&(condition.clone(), trained));
@@ -210,6 +210,9 @@ impl<'a> Grid<'a> {
         Some((accuracy, difference))
     }
 }
+
+/// Replicates of a difference, and the number of seeds that it has; or why there is none.
+pub(super) type PairedDifference = Result<(Drawn, usize), NotAvailable>;
 
 fn pairs(first: &BTreeMap<u64, usize>, second: &BTreeMap<u64, usize>) -> Vec<(usize, usize)> {
     first.iter().filter_map(|(seed, a)| second.get(seed).map(|b| (*a, *b))).collect()

@@ -163,7 +163,8 @@ pub(crate) struct TrainingArgs {
     /// Dropout of the head
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = real, allow_negative_numbers = true, help_heading = TRAINING)]
     pub(crate) head_dropout: f64,
-    /// Where to compute: `auto`, `cpu` or `cuda:N`
+    /// Where to compute: `auto`, `cpu` or `cuda:N`, a GPU also with `/tf32` or `/bf16`: what the factors of
+    /// matrix products are rounded to
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = TRAINING)]
     pub(crate) device: String,
     /// Cells of one seed that train together as one batched computation

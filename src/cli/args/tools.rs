@@ -21,6 +21,9 @@ pub(crate) struct VerifyArgs {
     /// Recompute training steps without their padding, as training does [default: off]
     #[arg(long, requires = "times")]
     pub(crate) packed: bool,
+    /// Where to compute: `auto`, `cpu` or `cuda:N`, a GPU also with `/tf32` or `/bf16`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: String,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::Context;
 use super::super::{machine, text};
-use crate::device::Choice;
+use crate::device::{Choice, Precision};
 use crate::error::Failure;
 use crate::hub::{self, ModelName};
 
@@ -49,8 +49,8 @@ fn memory() -> String {
 }
 
 fn gpu() -> String {
-    match Choice::Cuda(0).resolve() {
-        Ok(device) => format!("{device}"),
+    match Choice::Cuda(0, Precision::F32).resolve() {
+        Ok(device) => device.description(),
         Err(error) => format!("cpu ({error})"),
     }
 }

@@ -6,6 +6,7 @@ use super::super::Context;
 use super::super::args::VerifyArgs;
 use super::super::error::Error;
 use super::super::{signals, text};
+use crate::device::Choice;
 use crate::error::Failure;
 use crate::usage;
 use crate::verify::{self, Outcome, Report, StepTime, Summary};
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
     for root in &args.directories {
         directories.extend(verify::find(root)?);
     }
+    let device = args.device.parse::<Choice>()?.resolve()?;
     let stop = signals::listen();
     let mut summary = Summary::default();
     for directory in &directories {
@@ -27,7 +29,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> Result<(), Failure> {
         let mut steps = Vec::new();
         let report = verify::run_observed(
             directory,
-            &mut verify::Steps { packed: args.packed, observe: &mut |step| steps.push(step) },
+            &mut verify::Steps { device, packed: args.packed, observe: &mut |step| steps.push(step) },
         );
         if args.times {
             times(&steps, context)?;

@@ -9,6 +9,9 @@
 
 mod backward;
 mod forward;
+#[cfg(feature = "cuda")]
+#[path = "../cuda/attention.rs"]
+mod on_gpu;
 mod products;
 mod segments;
 mod split;
@@ -188,6 +191,10 @@ impl Attention<'_> {
     /// Rows that are not real are computed as queries and never seen as keys.
     pub fn forward(&self, q: &Buffer, k: &Buffer, v: &Buffer, out: &mut Buffer, saved: &mut Saved) {
         self.check(q, k, v);
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = q.gpu() {
+            return on_gpu::forward(gpu, self, [q, k, v], out, saved);
+        }
         forward::run(self, [q.cpu(), k.cpu(), v.cpu()], out, saved);
     }
 
@@ -204,6 +211,10 @@ impl Attention<'_> {
     ) {
         self.check(q, k, v);
         debug_assert_eq!(dout.len(), q.len());
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = q.gpu() {
+            return on_gpu::backward(gpu, self, [q, k, v, dout], saved, gradients);
+        }
         let Gradients { queries, keys, values, bias } = gradients;
         let segments = segments::read(self);
         let wanted = !matches!(bias, BiasGradient::None);

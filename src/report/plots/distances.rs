@@ -99,7 +99,7 @@ fn panel(canvas: &mut Canvas, answer: &TransferAnswer, model: &ModelDistances, t
     for (column, place) in model.places.iter().enumerate() {
         let from = left + width * column as f64;
         let gap = if width > 14.0 { 1.0 } else { 0.0 };
-        for row in 0..names.len() {
+        for (row, name) in names.iter().enumerate() {
             let at = place_of(row);
             let (from, to) = ((from, at), (from + width - gap, at + height - 1.0));
             match value(place, row) {
@@ -109,7 +109,7 @@ fn panel(canvas: &mut Canvas, answer: &TransferAnswer, model: &ModelDistances, t
                 }
                 None => hatched(canvas, from, to),
             }
-            canvas.spot(from, to, facts(place, row, &names[row]));
+            canvas.spot(from, to, facts(place, row, name));
         }
     }
     places(canvas, answer, model, (left, width, place_of(pairs.len()) + height));

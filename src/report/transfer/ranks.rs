@@ -32,10 +32,11 @@ fn sentence(answer: &TransferAnswer, ranks: &Ranks, test: &RankTest) -> String {
         plural(fields, "field"),
         test.statistics()
     );
-    text.push_str(&match test.warning() {
+    let apart = match test.warning() {
         Some(warning) => format!("Warning: {warning}. "),
         None => format!("{}: {}. ", test.difference(), apart(answer, ranks, test)),
-    });
+    };
+    text.push_str(&apart);
     text.push_str(
         "Fields of one row share their training runs and fields of one column their test set, so these p values are \
          rather small.",

@@ -1,0 +1,53 @@
+"""Reads what runs of pifi-probe left behind, for bench/gpu.sh.
+
+    python3 bench/gpu_runs.py compare STORE STORE    losses of the same cells on two devices
+    python3 bench/gpu_runs.py speed STORE            milliseconds a step and a model's step, losses
+"""
+
+import glob
+import json
+import os
+import sys
+
+
+def runs(store):
+    found = {}
+    for path in glob.glob(os.path.join(store, "**", "run.json"), recursive=True):
+        with open(path, encoding="utf-8") as text:
+            run = json.load(text)
+        if run.get("result"):
+            found[json.dumps([run["condition"], run["seed"]])] = run
+    return found
+
+
+def losses(run):
+    validation = [epoch["validation"]["loss"] for epoch in run["result"]["validation"]]
+    return validation + [each["metrics"]["loss"] for each in run["result"]["evaluations"]]
+
+
+def main():
+    what, stores = sys.argv[1], [runs(store) for store in sys.argv[2:]]
+    if not all(stores):
+        print("no finished run")
+    elif what == "compare":
+        ours, theirs = stores
+        if ours.keys() != theirs.keys():
+            print(f"other cells: {sorted(ours)} {sorted(theirs)}")
+            return
+        pairs = [pair for cell in ours for pair in zip(losses(ours[cell]), losses(theirs[cell]))]
+        apart = max(abs(a - b) / abs(a) for a, b in pairs)
+        print(f"{len(pairs)} losses of {len(ours)} cells, farthest apart {apart:.1e}: {'equal' if apart < 1e-3 else 'DIFFERENT'}")
+    else:
+        done = list(stores[0].values())
+        rates = [run["cost"]["steps_per_second"] for run in done if run["cost"].get("steps_per_second")]
+        if not rates:
+            print("no rate in its runs")
+            return
+        step = 1e3 / (sum(rates) / len(rates))
+        stacked = max(run["config"]["stack"] for run in done)
+        shown = ", ".join(f"{losses(run)[0]:.5f}" for run in done)
+        print(f"{step:.2f} ms a step, {step / stacked:.2f} ms a model's step; validation losses {shown}")
+
+
+if __name__ == "__main__":
+    main()

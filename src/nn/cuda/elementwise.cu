@@ -1,0 +1,155 @@
+// Sums, multiples and copies of activations, and the activations themselves.
+#include "common.cuh"
+
+extern "C" __global__ void fill(float* y, float value, u64 n) {
+    EACH(i, n) y[i] = value;
+}
+
+extern "C" __global__ void residual_add(const float* x, float* y, u64 n) {
+    EACH(i, n) y[i] += x[i];
+}
+
+extern "C" __global__ void residual_sum(const float* a, const float* b, float* y, u64 n) {
+    EACH(i, n) y[i] = a[i] + b[i];
+}
+
+extern "C" __global__ void residual_scaled(const float* x, float factor, float* y, u64 n) {
+    EACH(i, n) y[i] = factor * x[i];
+}
+
+extern "C" __global__ void residual_add_scaled(const float* x, float factor, float* y, u64 n) {
+    EACH(i, n) y[i] += factor * x[i];
+}
+
+// Sets the marked rows of x [K, rows, width] to zero; `total` is K times rows.
+extern "C" __global__ void zero_rows(float* x, const u32* zero, u32 rows, u32 total, u32 width) {
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y)
+        if (zero[row % rows])
+            for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < width; i += gridDim.x * blockDim.x)
+                x[(u64)row * width + i] = 0.0f;
+}
+
+// Every row of y [K, rows, width] becomes its member's bias.
+extern "C" __global__ void fill_rows(
+    float* y, const float* bias, u64 stride, u32 rows, u32 total, u32 width) {
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y) {
+        const float* from = bias + row / rows * stride;
+        for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < width; i += gridDim.x * blockDim.x)
+            y[(u64)row * width + i] = from[i];
+    }
+}
+
+// y [K, n] is x [n] for every member.
+extern "C" __global__ void repeat_members(const float* x, float* y, u32 members, u64 n) {
+    EACH(i, n) for (u32 member = 0; member < members; member++) y[member * n + i] = x[i];
+}
+
+// Every head of values is handed to the `group` heads of queries that it serves; n numbers of out.
+extern "C" __global__ void repeat_heads(const float* values, float* out, u32 group, u32 width, u64 n) {
+    EACH(i, n) out[i] = values[i / ((u64)group * width) * width + i % width];
+}
+
+// The derivative of repeat_heads; n numbers of dvalues.
+extern "C" __global__ void reduce_heads(const float* dout, float* dvalues, u32 group, u32 width, u64 n) {
+    EACH(i, n) {
+        const float* from = dout + i / width * group * width + i % width;
+        float sum = from[0];
+        for (u32 head = 1; head < group; head++) sum += from[(u64)head * width];
+        dvalues[i] = sum;
+    }
+}
+
+struct ValueAndSlope {
+    float value, slope;
+};
+
+__device__ inline float power_of_two(int n) {
+    return __int_as_float((int)((u32)(n + 127) << 23));
+}
+
+// Exponential, sigmoid and normal distribution as in elementary.rs, term by term.
+__device__ inline float exponential(float x) {
+    const float rounding = 12582912.0f;
+    // NaN stays
+    float bounded = x < -104.0f ? -104.0f : (x > 89.0f ? 89.0f : x);
+    float shifted = bounded * 1.44269504088896340736f + rounding;
+    float n = shifted - rounding;
+    float r = bounded - n * 0.6933594f - n * -2.1219444e-4f;
+    float series = (float)(1.0f / 5040.0f);
+    series = series * r + 1.0f / 720.0f;
+    series = series * r + 1.0f / 120.0f;
+    series = series * r + 1.0f / 24.0f;
+    series = series * r + 1.0f / 6.0f;
+    series = series * r + 0.5f;
+    series = series * r + 1.0f;
+    series = series * r + 1.0f;
+    int power = (int)((u32)__float_as_int(shifted) - (u32)__float_as_int(rounding));
+    int half = power >> 1;
+    return series * power_of_two(half) * power_of_two((int)((u32)power - (u32)half));
+}
+
+__device__ inline float sigmoid(float x) {
+    return 1.0f / (1.0f + exponential(-x));
+}
+
+__device__ inline ValueAndSlope gelu(float x) {
+    const float tail_terms[11] = {-4.976689e-5f, 3.4635203e-5f, 4.5269393e-4f, -4.177686e-4f,
+        -3.1789858e-3f, 6.465234e-3f, 1.740606e-2f, -0.11604904f, 0.31542507f, -0.5655619f, 0.74441606f};
+    float z = fabsf(x);
+    float decay = exponential(-0.5f * z * z);
+    float reciprocal = 1.0f / (z + 3.5f);
+    float u = (z - 3.5f) * reciprocal;
+    float polynomial = tail_terms[0];
+    for (int i = 1; i < 11; i++) polynomial = polynomial * u + tail_terms[i];
+    float tail = decay * polynomial * reciprocal;
+    float cumulative = x < 0.0f ? tail : 1.0f - tail;
+    float density = decay * 0.3989423f;
+    return ValueAndSlope{x * cumulative, cumulative + x * density};
+}
+
+__device__ inline ValueAndSlope gelu_tanh(float x) {
+    const float twice_root = 1.5957692f, cubic = 0.044715f;
+    float gate = sigmoid(twice_root * (x + cubic * x * x * x));
+    float near = x < -10.0f ? -10.0f : (x > 10.0f ? 10.0f : x);
+    float slope = twice_root * (1.0f + 3.0f * cubic * near * near);
+    return ValueAndSlope{x * gate, gate + near * gate * (1.0f - gate) * slope};
+}
+
+__device__ inline ValueAndSlope silu(float x) {
+    float gate = sigmoid(x);
+    return ValueAndSlope{x * gate, gate + x * gate * (1.0f - gate)};
+}
+
+// Kinds in the order of the enum `Activation`.
+__device__ inline ValueAndSlope activate(u32 kind, float x) {
+    switch (kind) {
+        case 0: return x <= 0.0f ? ValueAndSlope{0.0f, 0.0f} : ValueAndSlope{x, 1.0f};
+        case 1: return gelu(x);
+        case 2: return gelu_tanh(x);
+        default: return silu(x);
+    }
+}
+
+extern "C" __global__ void activation_forward(u32 kind, const float* x, float* y, u64 n) {
+    EACH(i, n) y[i] = activate(kind, x[i]).value;
+}
+
+extern "C" __global__ void activation_backward(
+    u32 kind, const float* x, const float* dy, float* dx, u64 n) {
+    EACH(i, n) dx[i] = dy[i] * activate(kind, x[i]).slope;
+}
+
+extern "C" __global__ void gated_forward(
+    u32 kind, const float* gate, const float* up, float* y, u64 n) {
+    EACH(i, n) y[i] = activate(kind, gate[i]).value * up[i];
+}
+
+extern "C" __global__ void gated_backward(u32 kind, const float* gate, const float* up, const float* dy,
+    float* dgate, float* dup, u64 n) {
+    EACH(i, n) {
+        ValueAndSlope at = activate(kind, gate[i]);
+        float d = dy[i], by = up[i];
+        dgate[i] = d * by * at.slope;
+        dup[i] = d * at.value;
+    }
+}

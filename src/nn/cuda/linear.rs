@@ -1,0 +1,110 @@
+//! Linear maps on a GPU: cuBLAS over all members at once. Row-major matrices are handed over as their
+//! column-major transposes.
+
+use super::{Orientation, Shape};
+use crate::nn::arena::Place;
+use crate::nn::cuda::{Gpu, Operand, Product, arguments, word};
+use crate::nn::{Buffer, Param, ParamMut};
+
+/// A weight as the left factor that takes column vectors of inputs to outputs, or back.
+fn weight_operand(shape: Shape, weight: Param, orientation: Orientation, backwards: bool) -> Operand {
+    let (leading, outputs_first) = match orientation {
+        Orientation::OutIn => (shape.inputs, false),
+        Orientation::InOut => (shape.outputs, true),
+    };
+    Operand {
+        pointer: weight.pointer(),
+        stride: weight.stride(),
+        leading,
+        transposed: outputs_first == backwards,
+    }
+}
+
+/// Rows of activations, `[K, rows, width]`, as columns.
+fn columns(pointer: u64, rows: usize, width: usize) -> Operand {
+    Operand { pointer, stride: rows * width, leading: width, transposed: false }
+}
+
+pub(super) fn forward(
+    gpu: &'static Gpu,
+    shape: Shape,
+    x: &Buffer,
+    weight: Param,
+    orientation: Orientation,
+    bias: Option<Param>,
+    y: &mut Buffer,
+) {
+    let Shape { members, rows, inputs, outputs } = shape;
+    let to = y.room(gpu, members * rows * outputs);
+    if let Some(bias) = bias {
+        let total = members * rows;
+        let filled =
+            arguments![to, bias.pointer(), bias.stride() as u64, word(rows), word(total), word(outputs)];
+        gpu.launch_rows("fill_rows", (total, outputs), filled);
+    } else if inputs == 0 {
+        y.fill(0.0);
+    }
+    gpu.multiply(&Product {
+        members,
+        m: outputs,
+        n: rows,
+        k: inputs,
+        a: weight_operand(shape, weight, orientation, false),
+        b: columns(x.pointer(), rows, inputs),
+        c: columns(to, rows, outputs),
+        accumulate: bias.is_some(),
+    });
+}
+
+pub(super) fn backward_input(
+    gpu: &'static Gpu,
+    shape: Shape,
+    dy: &Buffer,
+    weight: Param,
+    orientation: Orientation,
+    dx: &mut Buffer,
+    accumulate: bool,
+) {
+    let Shape { members, rows, inputs, outputs } = shape;
+    let to = dx.room(gpu, members * rows * inputs);
+    if outputs == 0 && !accumulate {
+        dx.fill(0.0);
+    }
+    gpu.multiply(&Product {
+        members,
+        m: inputs,
+        n: rows,
+        k: outputs,
+        a: weight_operand(shape, weight, orientation, true),
+        b: columns(dy.pointer(), rows, outputs),
+        c: columns(to, rows, inputs),
+        accumulate,
+    });
+}
+
+pub(super) fn backward_weight(gpu: &'static Gpu, shape: Shape, x: &Buffer, dy: &Buffer, dweight: &ParamMut) {
+    let Shape { members, rows, inputs, outputs } = shape;
+    let Place { pointer, stride } = dweight.place();
+    let dy = columns(dy.pointer(), rows, outputs);
+    gpu.multiply(&Product {
+        members,
+        m: inputs,
+        n: outputs,
+        k: rows,
+        a: columns(x.pointer(), rows, inputs),
+        b: Operand { transposed: true, ..dy },
+        c: Operand { pointer, stride, leading: inputs, transposed: false },
+        accumulate: true,
+    });
+}
+
+pub(super) fn backward_bias(gpu: &'static Gpu, shape: Shape, dy: &Buffer, dbias: &ParamMut) {
+    let Shape { members, rows, outputs, .. } = shape;
+    let Place { pointer, stride } = dbias.place();
+    gpu.launch(
+        "column_sums",
+        [word(outputs).div_ceil(32), word(members), 1],
+        [32, 16],
+        arguments![dy.pointer(), pointer, stride as u64, word(rows), word(outputs)],
+    );
+}

@@ -1,0 +1,200 @@
+//! Linear maps, norms, activations, sums, heads, and Adam.
+
+use std::sync::Arc;
+
+use pifi_probe::device::Device;
+use pifi_probe::nn::activation::{self, Activation};
+use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
+use pifi_probe::nn::heads::{self, Heads};
+use pifi_probe::nn::linear::{self, Orientation};
+use pifi_probe::nn::norm::{self, Kind, Saved};
+use pifi_probe::nn::{Arena, Buffer, Frozen, Layout, residual};
+
+use super::support::{CLOSE, EQUAL, K, agree, buffer, random};
+
+/// An arena with two parameters between others, of random numbers.
+fn arena(device: Device, seed: u64, first: usize, second: usize) -> (Arena, [pifi_probe::nn::Slot; 2]) {
+    let mut layout = Layout::default();
+    layout.push("before", &[3]);
+    let first = layout.push("first", &[first]);
+    layout.push("between", &[2]);
+    let second = layout.push("second", &[second]);
+    layout.push("after", &[1]);
+    let mut arena = Arena::zeros(device, Arc::new(layout), K);
+    let len = arena.layout().len();
+    for member in 0..K {
+        arena.write_member(member, &random(seed + member as u64, len));
+    }
+    (arena, [first, second])
+}
+
+#[test]
+fn linear_maps_and_their_gradients() {
+    for (rows, inputs, outputs) in [(1, 5, 3), (7, 33, 2), (70, 16, 40), (2, 1, 1)] {
+        agree(&format!("linear {rows} {inputs} {outputs}"), CLOSE, |device| {
+            let shape = linear::Shape { members: K, rows, inputs, outputs };
+            let x = buffer(device, 1, K * rows * inputs);
+            let dy = buffer(device, 2, K * rows * outputs);
+            let (values, [weight, bias]) = arena(device, 3, inputs * outputs, outputs);
+            let (mut grads, _) = arena(device, 9, inputs * outputs, outputs);
+            let frozen =
+                Frozen::new(device, (0..K).map(|k| random(20 + k as u64, inputs * outputs)).collect());
+            let (mut y, mut plain, mut dx) = (Buffer::default(), Buffer::default(), Buffer::default());
+            let w = values.param(weight);
+            linear::forward(shape, &x, w, Orientation::OutIn, Some(values.param(bias)), &mut y);
+            linear::forward(shape, &x, frozen.param(), Orientation::InOut, None, &mut plain);
+            linear::backward_input(shape, &dy, w, Orientation::OutIn, &mut dx, false);
+            linear::backward_input(shape, &dy, frozen.param(), Orientation::InOut, &mut dx, true);
+            linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
+            linear::backward_bias(shape, &dy, grads.param_mut(bias));
+            vec![
+                ("y", y.to_vec()),
+                ("frozen y", plain.to_vec()),
+                ("dx", dx.to_vec()),
+                ("gradients", grads.buffer().to_vec()),
+            ]
+        });
+    }
+}
+
+#[test]
+fn a_map_of_later_members_alone() {
+    agree("linear of member 1", CLOSE, |device| {
+        let shape = linear::Shape { members: 1, rows: 4, inputs: 3, outputs: 2 };
+        let (x, dy) = (buffer(device, 1, 12), buffer(device, 2, 8));
+        let (values, [weight, _]) = arena(device, 3, 6, 2);
+        let (mut grads, _) = arena(device, 9, 6, 2);
+        let mut y = Buffer::default();
+        let w = values.param(weight).from_member(1);
+        linear::forward(shape, &x, w, Orientation::OutIn, None, &mut y);
+        linear::backward_weight(shape, &x, &dy, grads.param_mut(weight).from_member(1));
+        vec![("y", y.to_vec()), ("gradients", grads.buffer().to_vec())]
+    });
+}
+
+#[test]
+fn norms_and_their_gradients() {
+    for kind in [Kind::LayerNorm, Kind::RmsNorm, Kind::RmsNormPlusOne] {
+        for (rows, width, accumulate) in [(1, 1, false), (5, 37, true), (40, 300, false)] {
+            agree(&format!("{kind:?} {rows} {width}"), CLOSE, |device| {
+                let shape = norm::Shape { members: K, rows, width };
+                let x = buffer(device, 1, K * rows * width);
+                let dy = buffer(device, 2, K * rows * width);
+                let mut dx = buffer(device, 3, K * rows * width);
+                let (values, [weight, bias]) = arena(device, 4, width, width);
+                let (mut grads, _) = arena(device, 8, width, width);
+                let (mut y, mut saved) = (Buffer::default(), Saved::default());
+                let with_bias = (kind == Kind::LayerNorm).then(|| values.param(bias));
+                let w = values.param(weight);
+                norm::forward(kind, 1e-5, shape, &x, w, with_bias, &mut y, &mut saved);
+                let slots = [Some(weight), with_bias.map(|_| bias)];
+                let (dw, db) = grads.params_mut(slots);
+                norm::backward(kind, shape, &x, w, &saved, &dy, dw, db, &mut dx, accumulate);
+                vec![("y", y.to_vec()), ("dx", dx.to_vec()), ("gradients", grads.buffer().to_vec())]
+            });
+        }
+    }
+}
+
+#[test]
+fn activations_are_those_of_the_cpu_bit_for_bit() {
+    let numbers: Vec<f32> = [0.0, -0.0, 1e20, -1e20, f32::NAN, f32::INFINITY, -150.0, 12.5, -12.5, 1e-30]
+        .into_iter()
+        .chain(random(5, 1000).into_iter().map(|x| 3.0 * x))
+        .collect();
+    let n = numbers.len();
+    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh, Activation::Silu] {
+        agree(&format!("{kind:?}"), EQUAL, |device| {
+            let x = Buffer::from_vec(device, numbers.clone());
+            let (up, dy) = (buffer(device, 6, n), buffer(device, 7, n));
+            let [mut y, mut dx, mut gated, mut dgate, mut dup] =
+                [const { None::<Buffer> }; 5].map(Option::unwrap_or_default);
+            activation::forward(kind, &x, &mut y);
+            activation::backward(kind, &x, &dy, &mut dx);
+            activation::gated_forward(kind, &x, &up, &mut gated);
+            activation::gated_backward(kind, &x, &up, &dy, &mut dgate, &mut dup);
+            let named = [("y", y), ("dx", dx), ("gated", gated), ("dgate", dgate), ("dup", dup)];
+            named.into_iter().map(|(name, buffer): (_, Buffer)| (name, buffer.to_vec())).collect()
+        });
+    }
+}
+
+#[test]
+fn sums_copies_and_heads() {
+    agree("residual", EQUAL, |device| {
+        let n = K * 5 * 7;
+        let (a, b) = (buffer(device, 1, n), buffer(device, 2, n));
+        let (mut sum, mut scaled, mut repeated) = (Buffer::default(), Buffer::default(), Buffer::default());
+        residual::sum(&a, &b, &mut sum);
+        residual::add(&a, &mut sum);
+        residual::scaled(&a, -0.3, &mut scaled);
+        residual::add_scaled(&b, 0.7, &mut scaled);
+        residual::zero_rows(K, 5, 7, |row| row % 2 == 1, &mut sum);
+        residual::repeat(K, &a, &mut repeated);
+        let heads = Heads { heads: 6, kv_heads: 2, head_dim: 3 };
+        let values = buffer(device, 3, 5 * 6);
+        let (mut out, mut back) = (Buffer::default(), Buffer::default());
+        heads::repeat(heads, 5, &values, &mut out);
+        heads::reduce(heads, 5, &out, &mut back);
+        let mut filled = Buffer::zeros(device, 3);
+        let zeros = filled.to_vec();
+        filled.fill(2.5);
+        let mut copy = Buffer::default();
+        copy.copy_from(&filled);
+        copy.resize(2);
+        vec![
+            ("sum", sum.to_vec()),
+            ("scaled", scaled.to_vec()),
+            ("repeated", repeated.to_vec()),
+            ("out", out.to_vec()),
+            ("back", back.to_vec()),
+            ("zeros", zeros),
+            ("copy", copy.to_vec()),
+            ("clone", copy.clone().to_vec()),
+        ]
+    });
+}
+
+#[test]
+fn adam_and_its_norms() {
+    for decoupled in [false, true] {
+        agree("adam", EQUAL, |device| {
+            let rule = Adam { weight_decay: 0.01, decoupled, ..Adam::default() };
+            let (mut values, slots) = arena(device, 1, 9000, 17);
+            let (grads, _) = arena(device, 5, 9000, 17);
+            let (first, _) = arena(device, 9, 9000, 17);
+            let (mut second, _) = arena(device, 13, 9000, 17);
+            let squares: Vec<f32> = second.buffer().to_vec().iter().map(|x| x * x).collect();
+            *second.buffer_mut() = Buffer::from_vec(device, squares);
+            let mut moments = Moments { first, second };
+            rule.step(3, 1e-3, &[1.0, 0.5, 0.0], &slots, &mut values, &grads, &mut moments);
+            vec![
+                ("values", values.buffer().to_vec()),
+                ("first", moments.first.buffer().to_vec()),
+                ("second", moments.second.buffer().to_vec()),
+            ]
+        });
+        agree("norms", 1e-7, |device| {
+            let (grads, slots) = arena(device, 5, 9000, 17);
+            let numbers = |norms: Vec<f64>| norms.into_iter().map(|norm| norm as f32).collect();
+            vec![
+                ("all", numbers(gradient_norms(&grads))),
+                ("some", numbers(gradient_norms_of(&grads, &slots))),
+                ("one", numbers(gradient_norms_of(&grads, &slots[1..]))),
+            ]
+        });
+    }
+}
+
+#[test]
+fn arenas_are_read_and_written_by_member() {
+    agree("arena", EQUAL, |device| {
+        let (mut values, [first, _]) = arena(device, 1, 4, 3);
+        let (other, _) = arena(device, 50, 4, 3);
+        values.write(first, 1, &[1.0, 2.0, 3.0, 4.0]);
+        values.fill_member(2, 9.0);
+        values.copy_member(0, &other);
+        let read = values.read(first, 1).into_owned();
+        vec![("all", values.read_all().into_owned()), ("one", read), ("member", values.read_member(1))]
+    });
+}

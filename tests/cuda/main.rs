@@ -1,0 +1,10 @@
+//! Every operation on a CUDA device against the same operation on the CPU, on awkward shapes. With the
+//! feature `cuda` alone, and skipped, saying so, where no device is: bench/cuda/emulate.sh runs it on a
+//! stand-in that computes the kernels on the host, memory guarded and threads in changing orders.
+#![cfg(feature = "cuda")]
+
+mod attention;
+mod elementwise;
+mod oracle;
+mod rows;
+mod support;
