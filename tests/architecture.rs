@@ -167,7 +167,9 @@ fn modules_keep_to_their_trade() {
         }
         if module == "nn" {
             for family in ["llama", "Llama", "bert", "qwen", "gemma"] {
-                let named = code(&text).to_lowercase().contains(&family.to_lowercase());
+                // the type of cuBLAS's algorithms holds a family's name by accident
+                let text = code(&text).to_lowercase().replace("gemmalgo", "");
+                let named = text.contains(&family.to_lowercase());
                 assert!(!named, "{} names `{family}`", path.display());
             }
         }

@@ -83,7 +83,7 @@ fn runs_of_one_condition_that_were_trained_on_several_tasks_are_one_method() {
         made("c", BASE, 60 + at);
     }
     // a third seed that only one of them has counts nowhere
-    let extra = Made { cell: "extra".into(), seed: 9, right: right(1), ..runs[0].clone() };
+    let extra = Made { cell: "e0".into(), seed: 9, right: right(1), ..runs[0].clone() };
     runs.push(extra);
     let words: Vec<String> = ["layer:1", "layer:2", "base"].map(str::to_owned).into();
     let across = all(&runs, &words).across.expect("three sets");

@@ -66,7 +66,7 @@ fn compare_shows_ranks_the_best_and_both_intervals_in_a_hundred_columns() {
     assert!(text(&done.stderr).contains("are not independent"), "{}", text(&done.stderr));
     let markdown = text(&run(folder.path(), &arguments(&["--format", "markdown"])).stdout);
     assert!(markdown.lines().all(|line| line.is_empty() || line.starts_with('|')), "{markdown}");
-    assert!(markdown.contains("| 1.083 |"), "{markdown}");
+    assert!(markdown.contains(" 1.083 |"), "{markdown}");
     let json = run(folder.path(), &arguments(&["--json"]));
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("is one document");
     let across = &json["comparison"]["across"];
@@ -84,7 +84,7 @@ fn pairs_with_long_names_call_their_conditions_by_number() {
     let [layer, _] = twelve_against_three();
     let named = |cell: &str| {
         let plug = serde_json::json!(cell);
-        Made { cell: format!("{cell}-with-an-id-that-tells-it-apart"), ..layer.clone() }.with("plug", plug)
+        Made { cell: format!("{cell}{}", "0123456789abcdef".repeat(2)), ..layer.clone() }.with("plug", plug)
     };
     let runs: Vec<Made> = ["a1", "b1", "c1"].map(named).into();
     let (folder, _store) = store(&runs);

@@ -14,6 +14,7 @@ pub(crate) const CLOSE: f64 = 2e-6;
 pub(crate) const EQUAL: f64 = 0.0;
 
 /// The first CUDA device; says so where there is none.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn device() -> Option<Device> {
     let found = Choice::Cuda(0, Precision::F32).resolve();
     found.map_err(|error| eprintln!("skipped: {error}")).ok()

@@ -33,7 +33,7 @@ fn all_files_are_written_and_the_answer_is_the_first_sentence() {
     assert_eq!(table.lines().count(), 1 + 4 * 2 * 3);
     assert!(table.lines().all(|line| line.matches(',').count() == 30), "{table}");
     // ten shared texts that both had right: the gain without them, with its interval
-    assert!(page.contains("Without shared texts") && page.contains("62.4% of 390; +8.2 ["), "{page}");
+    assert!(page.contains("Without shared texts") && page.contains("62.4% of 390; +8.2 \\["), "{page}");
     assert!(page.contains("Friedman χ²(3) = 18.000, p = 0.0004"), "{page}");
     assert!(page.contains("critical difference at 5%: 1.91 ranks: layer 1 (chosen) is ahead of"), "{page}");
     let ranks = read("ranks.csv");
