@@ -6,6 +6,7 @@
 #   PROGRAM.xz  by bench/cuda/build-cuda.sh and xz
 #   ORACLE      tests/fixtures/oracle
 #   WORK        models of real shapes, kept for further runs (2.3 GB; default: a folder of TMPDIR)
+#   BUDGET=520  seconds after which nothing more is started, and what runs is ended
 #   TINY=1      tiny models, STEPS=n training examples / 32, DEVICE=cuda:N: to try the script itself
 # Needs bash, python3 with numpy, a driver, and CUDA's libraries (PyTorch's will do).
 set -uo pipefail
@@ -36,7 +37,9 @@ row "oracle, exit $code, $((SECONDS - begun)) s" "$(tail -1 "$work/verify.txt")"
 # 3. Correctness: the same training on both devices
 sweep() { # name, device, stack, further arguments
     rm -rf "$work/runs-$1"
-    timeout "${LIMIT:-60}" bash "$here/cuda/run-cuda.sh" "$program" layers --out "$work/runs-$1" --device "$2" --stack "$3" "${@:4}" \
+    local left=$((${BUDGET:-520} - SECONDS)) limit=${LIMIT:-60}
+    if [ "$left" -le 5 ]; then echo "$1 left out: the time is up"; return; fi
+    timeout "$((left < limit ? left : limit))" bash "$here/cuda/run-cuda.sh" "$program" layers --out "$work/runs-$1" --device "$2" --stack "$3" "${@:4}" \
         > "$work/$1.txt" 2>&1 || { echo "$1 ended with $?"; tail -3 "$work/$1.txt"; }
 }
 demo=(--llm demo --layers 0,3 --controls mappers --seeds 1 --epochs 1 --limit-train 192 --limit-eval 64)
