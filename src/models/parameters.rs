@@ -85,13 +85,7 @@ impl Parameters {
         member: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(), Failure> {
-        for binding in &self.bindings {
-            if let Origin::Encoder(source) = &binding.origin {
-                let numbers = checkpoint.read(source, &binding.shape)?;
-                values.write(binding.slot, member, &numbers);
-            }
-        }
-        Ok(())
+        self.load_from(checkpoint, values, member, |origin| matches!(origin, Origin::Encoder(_)))
     }
 
     /// Loads a member's values of the LLM layer that trains; nothing where it is frozen.
@@ -104,8 +98,18 @@ impl Parameters {
         member: usize,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<(), Failure> {
-        for binding in &self.bindings {
-            if let Origin::Layer(source) = &binding.origin {
+        self.load_from(checkpoint, values, member, |origin| matches!(origin, Origin::Layer(_)))
+    }
+
+    fn load_from(
+        &self,
+        checkpoint: &Checkpoint<'_>,
+        values: &mut Arena,
+        member: usize,
+        wanted: impl Fn(&Origin) -> bool,
+    ) -> Result<(), Failure> {
+        for binding in self.bindings.iter().filter(|binding| wanted(&binding.origin)) {
+            if let Some(source) = binding.origin.source() {
                 let numbers = checkpoint.read(source, &binding.shape)?;
                 values.write(binding.slot, member, &numbers);
             }
