@@ -12,7 +12,8 @@ use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms};
 use pifi_probe::nn::attention::{Attention, Bias, BiasGradient, Gradients, Options, Saved, Shape};
 use pifi_probe::nn::dropout::{self, Dropout};
-use pifi_probe::nn::linear::{self, Orientation};
+use pifi_probe::nn::frozen::Stored;
+use pifi_probe::nn::linear;
 use pifi_probe::nn::norm::{self, Kind};
 use pifi_probe::nn::{Arena, Buffer, DropoutKey, Frozen, Layout, Rows, embedding};
 use pifi_probe::seed::Seed;
@@ -52,25 +53,34 @@ fn arena(shapes: &[&[usize]]) -> (Arena, Vec<pifi_probe::nn::Slot>) {
 
 fn products(c: &mut Criterion) {
     let shapes = [
-        ("bert up", ROWS, WIDTH, INNER, Orientation::OutIn),
-        ("bert square", ROWS, WIDTH, WIDTH, Orientation::OutIn),
-        ("llama up, frozen", BATCH, 4096, 14_336, Orientation::InOut),
-        ("llama down, frozen", BATCH, 14_336, 4096, Orientation::InOut),
+        ("bert up", ROWS, WIDTH, INNER, false),
+        ("bert square", ROWS, WIDTH, WIDTH, false),
+        ("bert up, a row a text", BATCH, WIDTH, INNER, false),
+        ("llama up", BATCH, 4096, 14_336, true),
+        ("llama down", BATCH, 14_336, 4096, true),
     ];
-    for (name, rows, inputs, outputs, orientation) in shapes {
+    for (name, rows, inputs, outputs, frozen) in shapes {
         let mut group = c.benchmark_group("linear");
         group.throughput(Throughput::Elements(2 * (rows * inputs * outputs) as u64));
         let shape = linear::Shape { members: 1, rows, inputs, outputs };
         let (x, dy) = (buffer(rows * inputs, 1), buffer(rows * outputs, 2));
-        let weight = Frozen::new(Device::Cpu, vec![numbers(inputs * outputs, 3)]);
+        let weight = numbers(inputs * outputs, 3);
+        let weight = match frozen {
+            // as checkpoints have it
+            true => {
+                Stored::Bf16(weight.iter().flat_map(|x| half::bf16::from_f32(*x).to_le_bytes()).collect())
+            }
+            false => Stored::F32(weight),
+        };
+        let weight = Frozen::matrices(Device::Cpu, vec![weight]);
         let (mut y, mut dx) = (Buffer::default(), Buffer::default());
         group.bench_function(format!("{name} forward"), |b| {
-            b.iter(|| linear::forward(shape, &x, weight.param(), orientation, None, &mut y));
+            b.iter(|| linear::forward(shape, &x, weight.param(), None, &mut y));
         });
         group.bench_function(format!("{name} backward of inputs"), |b| {
-            b.iter(|| linear::backward_input(shape, &dy, weight.param(), orientation, &mut dx, false));
+            b.iter(|| linear::backward_input(shape, &dy, weight.param(), &mut dx, false));
         });
-        if orientation == Orientation::OutIn {
+        if !frozen {
             let (mut gradients, slots) = arena(&[&[outputs, inputs]]);
             group.bench_function(format!("{name} backward of weights"), |b| {
                 b.iter(|| linear::backward_weight(shape, &x, &dy, gradients.param_mut(slots[0])));

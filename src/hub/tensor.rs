@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 /// Element types of safetensors that a layer can be stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -59,17 +61,20 @@ impl RawTensor {
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         let bytes = &self.bytes;
         Some(match self.dtype {
-            Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Dtype::F16 => {
-                bytes.as_chunks::<2>().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
-            }
-            Dtype::Bf16 => {
-                bytes.as_chunks::<2>().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()
-            }
-            Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+            Dtype::F32 => each(bytes.as_chunks().0, |b: [u8; 4]| f32::from_le_bytes(b)),
+            Dtype::F16 => each(bytes.as_chunks().0, |b: [u8; 2]| half::f16::from_le_bytes(b).to_f32()),
+            Dtype::Bf16 => each(bytes.as_chunks().0, |b: [u8; 2]| half::bf16::from_le_bytes(b).to_f32()),
+            Dtype::F64 => each(bytes.as_chunks().0, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
             Dtype::Other(..) => return None,
         })
     }
+}
+
+/// Every element as a number, on all threads if there are many.
+fn each<T: Copy + Sync>(elements: &[T], number: impl Fn(T) -> f32 + Sync + Send) -> Vec<f32> {
+    /// Elements below which another thread would not pay.
+    const TOGETHER: usize = 1 << 16;
+    elements.par_iter().with_min_len(TOGETHER).map(|element| number(*element)).collect()
 }
 
 /// A tensor that a caller wants, or a run of its rows.

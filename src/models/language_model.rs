@@ -12,7 +12,7 @@ use crate::models::input::{Input, Pass, Tokens};
 use crate::models::parameters::Parameters;
 use crate::models::spec::NormKind;
 use crate::models::weights::Registry;
-use crate::nn::linear::{self, Orientation};
+use crate::nn::linear;
 use crate::nn::{Arena, Buffer, Slot};
 use crate::seed::Seed;
 
@@ -128,7 +128,7 @@ impl LanguageModel {
         let hidden = self.encoder.output(&state.encoder);
         let shape = head(&self.encoder, self.members, tokens);
         let words = values.param(self.words);
-        linear::forward(shape, hidden, words, Orientation::OutIn, None, &mut state.logits);
+        linear::forward(shape, hidden, words, None, &mut state.logits);
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl LanguageModel {
         let hidden = self.encoder.output(kept);
         linear::backward_weight(shape, hidden, dlogits, gradients.param_mut(self.words));
         let words = values.param(self.words);
-        linear::backward_input(shape, dlogits, words, Orientation::OutIn, gradient, false);
+        linear::backward_input(shape, dlogits, words, gradient, false);
         self.encoder.backward(values, self.members, tokens, None, pass, kept, gradient, gradients);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::models::spec::{self, NormKind};
 use crate::models::weights::Weight;
-use crate::nn::linear::{self, Orientation};
+use crate::nn::linear;
 use crate::nn::{Arena, Buffer, Param, activation, norm};
 
 /// How many matrices of how many rows an activation holds.
@@ -52,7 +52,7 @@ impl<'a> Into<'a> {
 /// y = x Wᵀ + b.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// `[out, in]`, or `[in, out]` when frozen.
+    /// `[out, in]`.
     pub weight: Weight,
     /// `[out]`.
     pub bias: Option<Weight>,
@@ -71,18 +71,11 @@ impl Linear {
         self.weight.param(values).from_member(size.first_member)
     }
 
-    fn orientation(&self) -> Orientation {
-        match self.weight {
-            Weight::Trainable(_) => Orientation::OutIn,
-            Weight::Frozen(_) => Orientation::InOut,
-        }
-    }
-
     /// # Shapes
     /// - x: `[K, R, in]`, y: `[K, R, out]`
     pub fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer) {
         let bias = self.bias.as_ref().map(|bias| bias.param(values).from_member(size.first_member));
-        linear::forward(self.shape(size), x, self.weight(values, size), self.orientation(), bias, y);
+        linear::forward(self.shape(size), x, self.weight(values, size), bias, y);
     }
 
     /// Accumulates the gradients of what trains, and gives the gradient of x to `dx`.
@@ -99,7 +92,7 @@ impl Linear {
         let shape = self.shape(size);
         let weight = self.weight(values, size);
         let (dx, accumulate) = dx.parts();
-        linear::backward_input(shape, dy, weight, self.orientation(), dx, accumulate);
+        linear::backward_input(shape, dy, weight, dx, accumulate);
     }
 
     /// Accumulates the gradients of what trains, where nobody reads that of x.

@@ -1,12 +1,15 @@
 //! Where a model's weights live: in the arena of what trains, or frozen and apart.
 
+use std::ops::Range;
+
 use crate::device::Device;
 use crate::error::Failure;
-use crate::hub::tensor::TensorSource;
+use crate::hub::tensor::{Dtype, TensorSource};
 use crate::models::Error;
 use crate::models::families::Names;
 use crate::models::parameters::{Binding, Origin, Parameters};
 use crate::models::tensors::Source;
+use crate::nn::frozen::Stored;
 use crate::nn::{Arena, Frozen, Layout, Param, ParamMut, Slot};
 
 /// A parameter of a model.
@@ -41,12 +44,12 @@ impl Weight {
     }
 }
 
-/// How a parameter is laid out once it is frozen.
+/// How a parameter is kept once it is frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `[out, in]` in checkpoints; held `[in, out]` when frozen, the layout of the forward product.
+    /// The weight of a linear map, `[out, in]`: in the dtype that it is stored in.
     Matrix,
-    /// Anything that is read as it stands: norms, biases, tables.
+    /// Anything else: norms, biases, tables, in f32.
     Plain,
 }
 
@@ -106,23 +109,27 @@ impl Checkpoint<'_> {
     /// # Errors
     /// When the tensor is missing, is no float, or has another shape.
     pub fn read(&self, source: &Source, shape: &[usize]) -> Result<Vec<f32>, Failure> {
+        Ok(self.read_stored(source, shape)?.into_f32())
+    }
+
+    /// The same in the dtype that it is stored in, where that is bfloat16 and nothing changes it on the
+    /// way: else in f32.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn read_stored(&self, source: &Source, shape: &[usize]) -> Result<Stored, Failure> {
         let name = self.names.on_disk(source);
-        let raw = self.tensors.read(&name)?;
-        let dtype = raw.dtype.name();
-        let mut numbers = raw.to_f32().ok_or_else(|| Error::TensorDtype { tensor: name.clone(), dtype })?;
-        if let Some(transform) = self.transform {
-            numbers = transform(&name, numbers);
-        }
-        let wrong_shape = || Error::TensorShape {
+        let mut raw = self.tensors.read(&name)?;
+        let wrong_shape = |found: &[usize]| Error::TensorShape {
             tensor: name.clone(),
-            found: raw.shape.clone(),
+            found: found.to_vec(),
             expected: shape.to_vec(),
         };
         let columns: usize = shape.iter().skip(1).product();
         let rows_wanted = shape.first().copied().unwrap_or(1);
         let (rows_present, columns_present) = match (source.transpose, raw.shape.as_slice()) {
             (true, [inputs, outputs]) => (*outputs, *inputs),
-            (true, _) => return Err(wrong_shape().into()),
+            (true, found) => return Err(wrong_shape(found).into()),
             (false, dims) => (dims.first().copied().unwrap_or(1), dims.iter().skip(1).product()),
         };
         let whole = 0..rows_present;
@@ -131,57 +138,39 @@ impl Checkpoint<'_> {
         let held = raw.rows.clone().unwrap_or(0..rows_present);
         let inside = runs.iter().all(|run| run.start >= held.start && run.end <= held.end);
         if columns_present != columns || selected != rows_wanted || !inside {
-            return Err(wrong_shape().into());
+            return Err(wrong_shape(&raw.shape).into());
         }
-        if source.transpose {
-            let total = rows_present;
-            let of_row = |row: usize| (0..columns).map(move |column| (row, column));
-            return Ok(runs
-                .iter()
-                .cloned()
-                .flatten()
-                .flat_map(of_row)
-                .map(|(row, column)| numbers[column * total + row])
-                .collect());
+        let all = source.rows.is_none();
+        let places = |width: usize| {
+            runs.iter().map(move |run| (run.start - held.start) * width..(run.end - held.start) * width)
+        };
+        if raw.dtype == Dtype::Bf16 && self.transform.is_none() && !source.transpose {
+            let bytes = std::mem::take(&mut raw.bytes);
+            return Ok(Stored::Bf16(if all { bytes } else { selection(&bytes, places(2 * columns)) }));
         }
-        if source.rows.is_none() {
-            return Ok(numbers);
+        let dtype = raw.dtype.name();
+        let mut numbers = raw.to_f32().ok_or_else(|| Error::TensorDtype { tensor: name.clone(), dtype })?;
+        if let Some(transform) = self.transform {
+            numbers = transform(&name, numbers);
         }
-        let mut part = Vec::with_capacity(rows_wanted * columns);
-        for run in runs {
-            let (start, end) = (run.start - held.start, run.end - held.start);
-            part.extend_from_slice(&numbers[start * columns..end * columns]);
-        }
-        Ok(part)
-    }
-
-    /// Reads a parameter in the layout that frozen ones have.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::read`].
-    pub fn read_frozen(&self, source: &Source, shape: &[usize], kind: Kind) -> Result<Vec<f32>, Failure> {
-        let numbers = self.read(source, shape)?;
-        Ok(match (kind, shape) {
-            (Kind::Matrix, &[outputs, inputs]) => transposed(&numbers, outputs, inputs),
-            _ => numbers,
-        })
+        Ok(Stored::F32(if source.transpose {
+            let rows = runs.iter().cloned().flatten();
+            let of_row = |row: usize| (0..columns).map(move |column| column * rows_present + row);
+            rows.flat_map(of_row).map(|place| numbers[place]).collect()
+        } else if all {
+            numbers
+        } else {
+            selection(&numbers, places(columns))
+        }))
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`, by tiles that fit the cache.
-fn transposed(numbers: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const TILE: usize = 32;
-    let mut out = vec![0.0; numbers.len()];
-    for row_tile in (0..rows).step_by(TILE) {
-        for column_tile in (0..columns).step_by(TILE) {
-            for row in row_tile..(row_tile + TILE).min(rows) {
-                for column in column_tile..(column_tile + TILE).min(columns) {
-                    out[column * rows + row] = numbers[row * columns + column];
-                }
-            }
-        }
-    }
-    out
+/// Some stretches of a slice, one after another.
+fn selection<T: Copy>(all: &[T], places: impl Iterator<Item = Range<usize>>) -> Vec<T> {
+    places.fold(Vec::new(), |mut some, place| {
+        some.extend_from_slice(&all[place]);
+        some
+    })
 }
 
 /// Frozen parameter of several members.
@@ -194,9 +183,10 @@ pub fn frozen(
     shape: &[usize],
     kind: Kind,
 ) -> Result<Weight, Failure> {
-    let numbers = members
-        .iter()
-        .map(|(checkpoint, source)| checkpoint.read_frozen(source, shape, kind))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Weight::Frozen(Frozen::new(device, numbers)))
+    let read = members.iter().map(|(checkpoint, source)| checkpoint.read_stored(source, shape));
+    let stored = read.collect::<Result<Vec<_>, _>>()?;
+    Ok(Weight::Frozen(match kind {
+        Kind::Matrix => Frozen::matrices(device, stored),
+        Kind::Plain => Frozen::new(device, stored.into_iter().map(Stored::into_f32).collect()),
+    }))
 }

@@ -1,9 +1,10 @@
-//! Parameters: one buffer for all that train, with the member axis, and frozen ones apart.
+//! The parameters that train: one buffer for all of them, with the member axis.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Buffer;
+use super::frozen::Weights;
 use crate::device::Device;
 
 /// Where one trainable parameter stands within each member's part of an [`Arena`].
@@ -103,7 +104,8 @@ impl Arena {
 
     /// One parameter of all members.
     pub fn param(&self, slot: Slot) -> Param<'_> {
-        Param { buffer: &self.buffer, offset: slot.offset, len: slot.len, stride: self.layout.len() }
+        let (offset, len, stride) = (slot.offset, slot.len, self.layout.len());
+        Param { buffer: &self.buffer, halves: &[], offset, len, stride }
     }
 
     /// One parameter of all members, to be written.
@@ -215,45 +217,37 @@ impl Arena {
     }
 }
 
-/// A parameter that never trains, of K members, `[K, len]`. It has no slot, so nothing can
-/// accumulate a gradient for it.
-#[derive(Clone, Debug)]
-pub struct Frozen {
-    buffer: Buffer,
-    len: usize,
-}
-
-impl Frozen {
-    /// The members' numbers one after another; all of the same length.
-    pub fn new(device: Device, members: Vec<Vec<f32>>) -> Self {
-        let len = members.first().map_or(0, Vec::len);
-        debug_assert!(members.iter().all(|member| member.len() == len));
-        let numbers = if members.len() == 1 {
-            members.into_iter().next().unwrap_or_default()
-        } else {
-            members.concat()
-        };
-        Self { buffer: Buffer::from_vec(device, numbers), len }
-    }
-
-    /// The parameter of all members.
-    pub fn param(&self) -> Param<'_> {
-        Param { buffer: &self.buffer, offset: 0, len: self.len, stride: self.len }
-    }
-}
-
 /// One parameter of K members as an operation reads it.
 #[derive(Clone, Copy, Debug)]
 pub struct Param<'a> {
     buffer: &'a Buffer,
+    /// One of a member, where a frozen matrix is kept as bfloat16; `buffer` is empty then.
+    halves: &'a [Vec<u8>],
     offset: usize,
     len: usize,
     stride: usize,
 }
 
 impl<'a> Param<'a> {
+    /// A frozen parameter of so many numbers a member.
+    pub(super) fn frozen(buffer: &'a Buffer, halves: &'a [Vec<u8>], len: usize) -> Self {
+        Self { buffer, halves, offset: 0, len, stride: len }
+    }
+
+    /// One member's matrix in the host's memory, as it is kept.
+    pub(super) fn weights(self, member: usize) -> Weights<'a> {
+        match self.halves.get(member) {
+            Some(bytes) => Weights::Bf16(bytes.as_chunks().0),
+            None => Weights::F32(self.cpu(member)),
+        }
+    }
+
     /// One member's numbers in the host's memory.
+    ///
+    /// # Panics
+    /// If they are those of a frozen matrix that is kept as bfloat16: [`super::linear`] reads these.
     pub fn cpu(self, member: usize) -> &'a [f32] {
+        debug_assert!(self.halves.is_empty(), "a matrix of bfloat16 is read by linear maps alone");
         let start = self.offset + member * self.stride;
         &self.buffer.cpu()[start..start + self.len]
     }
@@ -261,7 +255,8 @@ impl<'a> Param<'a> {
     /// The members from this one on.
     #[must_use]
     pub fn from_member(self, first: usize) -> Self {
-        Self { offset: self.offset + first * self.stride, ..self }
+        let halves = self.halves.get(first..).unwrap_or_default();
+        Self { halves, offset: self.offset + first * self.stride, ..self }
     }
 
     /// Numbers of one member.

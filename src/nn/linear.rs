@@ -4,8 +4,12 @@
 #[path = "cuda/linear.rs"]
 mod on_gpu;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::few_rows::{self, Way};
+use super::frozen::Weights;
 use super::gemm::{Size, Strides, gemm};
 use super::parallel::{add_column_sums, rows_in_piece, run};
 use super::{Buffer, Param, ParamMut};
@@ -23,58 +27,29 @@ pub struct Shape {
     pub outputs: usize,
 }
 
-/// How a weight stands in memory, row-major.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orientation {
-    /// `[outputs, inputs]`, as checkpoints have it and as trainable weights stand in the arena.
-    OutIn,
-    /// `[inputs, outputs]`: frozen weights, laid out once so that products of few rows read them
-    /// at full speed.
-    InOut,
-}
-
 impl Shape {
-    fn x(self, member: usize) -> std::ops::Range<usize> {
+    fn x(self, member: usize) -> Range<usize> {
         let len = self.rows * self.inputs;
         member * len..(member + 1) * len
     }
 
-    fn y(self, member: usize) -> std::ops::Range<usize> {
+    fn y(self, member: usize) -> Range<usize> {
         let len = self.rows * self.outputs;
         member * len..(member + 1) * len
     }
-
-    /// Strides of W as a matrix of `outputs` rows and `inputs` columns.
-    fn weight(self, orientation: Orientation) -> Strides {
-        match orientation {
-            Orientation::OutIn => Strides::row_major(self.inputs),
-            Orientation::InOut => Strides::transposed(self.outputs),
-        }
-    }
-}
-
-fn transpose(strides: Strides) -> Strides {
-    Strides { rows: strides.columns, columns: strides.rows }
 }
 
 /// y = x · Wᵀ + b.
 ///
 /// # Shapes
-/// x `[K, R, inputs]`, weight as its orientation says, bias `[outputs]`, y `[K, R, outputs]`.
-pub fn forward(
-    shape: Shape,
-    x: &Buffer,
-    weight: Param,
-    orientation: Orientation,
-    bias: Option<Param>,
-    y: &mut Buffer,
-) {
+/// x `[K, R, inputs]`, weight `[outputs, inputs]`, bias `[outputs]`, y `[K, R, outputs]`.
+pub fn forward(shape: Shape, x: &Buffer, weight: Param, bias: Option<Param>, y: &mut Buffer) {
     let Shape { members, rows, inputs, outputs } = shape;
     assert_eq!(x.len(), members * rows * inputs);
     assert_eq!(weight.len(), inputs * outputs);
     #[cfg(feature = "cuda")]
     if let Some(gpu) = x.gpu() {
-        return on_gpu::forward(gpu, shape, x, weight, orientation, bias, y);
+        return on_gpu::forward(gpu, shape, x, weight, bias, y);
     }
     y.resize(members * rows * outputs);
     for member in 0..members {
@@ -82,13 +57,7 @@ pub fn forward(
         if let Some(bias) = bias {
             fill_rows(y, bias.cpu(member));
         }
-        times_weight(
-            Size { m: rows, n: outputs, k: inputs },
-            &x.cpu()[shape.x(member)],
-            (weight.cpu(member), transpose(shape.weight(orientation))),
-            y,
-            bias.is_some(),
-        );
+        through(Way::Forward, shape, &x.cpu()[shape.x(member)], weight.weights(member), y, bias.is_some());
     }
 }
 
@@ -104,15 +73,8 @@ fn fill_rows(y: &mut [f32], row: &[f32]) {
 /// dx = dy · W, added to what stands there if `accumulate`.
 ///
 /// # Shapes
-/// dy `[K, R, outputs]`, weight as its orientation says, dx `[K, R, inputs]`.
-pub fn backward_input(
-    shape: Shape,
-    dy: &Buffer,
-    weight: Param,
-    orientation: Orientation,
-    dx: &mut Buffer,
-    accumulate: bool,
-) {
+/// dy `[K, R, outputs]`, weight `[outputs, inputs]`, dx `[K, R, inputs]`.
+pub fn backward_input(shape: Shape, dy: &Buffer, weight: Param, dx: &mut Buffer, accumulate: bool) {
     let Shape { members, rows, inputs, outputs } = shape;
     assert_eq!(dy.len(), members * rows * outputs);
     assert_eq!(weight.len(), inputs * outputs);
@@ -121,54 +83,74 @@ pub fn backward_input(
     }
     #[cfg(feature = "cuda")]
     if let Some(gpu) = dy.gpu() {
-        return on_gpu::backward_input(gpu, shape, dy, weight, orientation, dx, accumulate);
+        return on_gpu::backward_input(gpu, shape, dy, weight, dx, accumulate);
     }
     dx.resize(members * rows * inputs);
     for member in 0..members {
-        times_weight(
-            Size { m: rows, n: inputs, k: outputs },
-            &dy.cpu()[shape.y(member)],
-            (weight.cpu(member), shape.weight(orientation)),
-            &mut dx.cpu_mut()[shape.x(member)],
-            accumulate,
-        );
+        let (dy, dx) = (&dy.cpu()[shape.y(member)], &mut dx.cpu_mut()[shape.x(member)]);
+        through(Way::Backward, shape, dy, weight.weights(member), dx, accumulate);
     }
 }
 
-/// Most rows for which [`times_weight`] goes through the transposed product; measured on 2 cores
-/// for weights of 768 to 4096 by 4096 to 14336: twice to five times as fast up to 32 rows, equal
-/// at 128.
-const FEW_ROWS: usize = 64;
+/// Numbers of a weight that are widened at once where many rows meet it: 32 MiB in f32, while a part is
+/// still large enough for a product at full speed.
+const WIDENED: usize = 1 << 23;
 
-/// y = x · weight, or y += that, for row-major x and y and a weight of any strides.
-///
-/// A weight that is contiguous along the summed dimension would be packed by the product, which
-/// costs more than multiplying it by a few rows; as the left factor of the transposed product
-/// it is read once, in its order.
-fn times_weight(
-    size: Size,
+/// y = x · Wᵀ or dx = dy · W of one member, added to what stands there if `accumulate`.
+fn through(way: Way, shape: Shape, x: &[f32], weight: Weights<'_>, y: &mut [f32], accumulate: bool) {
+    let Shape { rows, inputs, outputs, .. } = shape;
+    // a head of a few classes is no work for anybody
+    if rows <= few_rows::MOST_ROWS && outputs.min(inputs) >= few_rows::LEAST_WIDTH {
+        return few_rows::product(way, [outputs, inputs], x, weight, y, accumulate);
+    }
+    if let Weights::F32(weight) = weight {
+        return whole(way, shape, 0..outputs, x, weight, y, accumulate);
+    }
+    let together = (WIDENED / inputs.max(1)).max(1);
+    let mut wide = vec![0.0; together.min(outputs) * inputs];
+    if outputs == 0 && way == Way::Backward && !accumulate {
+        y.fill(0.0);
+    }
+    for start in (0..outputs).step_by(together) {
+        let part = start..outputs.min(start + together);
+        let wide = &mut wide[..part.len() * inputs];
+        weight.widen_all(part.start * inputs, wide);
+        // what the parts give to each output stands apart; what they give to inputs adds up
+        let onto = accumulate || way == Way::Backward && start > 0;
+        whole(way, shape, part, x, wide, y, onto);
+    }
+}
+
+/// The product with a part of the outputs, whose weights are `weight`.
+fn whole(
+    way: Way,
+    Shape { rows, inputs, outputs, .. }: Shape,
+    part: Range<usize>,
     x: &[f32],
-    (weight, strides): (&[f32], Strides),
+    weight: &[f32],
     y: &mut [f32],
     accumulate: bool,
 ) {
-    let Size { m: rows, n: outputs, k: inputs } = size;
-    if strides.rows != 1 || rows > FEW_ROWS {
-        let (x, y) = ((x, Strides::row_major(inputs)), (y, Strides::row_major(outputs)));
-        return gemm(size, x, (weight, strides), y, accumulate);
+    if part.is_empty() && way == Way::Forward {
+        return;
     }
-    let mut transposed = vec![0.0; rows * outputs];
-    gemm(
-        Size { m: outputs, n: rows, k: inputs },
-        (weight, transpose(strides)),
-        (x, Strides::transposed(inputs)),
-        (&mut transposed, Strides::row_major(rows)),
-        false,
-    );
-    for (row, y) in y.chunks_exact_mut(outputs.max(1)).enumerate() {
-        for (y, column) in y.iter_mut().zip(transposed.chunks_exact(rows)) {
-            *y = if accumulate { *y + column[row] } else { column[row] };
-        }
+    let of_inputs = Strides::row_major(inputs);
+    let of_outputs = Strides::row_major(outputs);
+    match way {
+        Way::Forward => gemm(
+            Size { m: rows, n: part.len(), k: inputs },
+            (x, of_inputs),
+            (weight, Strides::transposed(inputs)),
+            (&mut y[part.start..], of_outputs),
+            accumulate,
+        ),
+        Way::Backward => gemm(
+            Size { m: rows, n: inputs, k: part.len() },
+            (&x[part.start.min(x.len())..], of_outputs),
+            (weight, of_inputs),
+            (y, of_inputs),
+            accumulate,
+        ),
     }
 }
 

@@ -18,6 +18,8 @@ mod cuda;
 pub mod dropout;
 pub(crate) mod elementary;
 pub mod embedding;
+mod few_rows;
+pub mod frozen;
 pub(crate) mod gemm;
 pub mod heads;
 pub mod linear;
@@ -31,8 +33,9 @@ pub mod rotary;
 pub mod routing;
 pub mod rows;
 
-pub use arena::{Arena, Entry, Frozen, Layout, Param, ParamMut, Slot};
+pub use arena::{Arena, Entry, Layout, Param, ParamMut, Slot};
 pub use buffer::Buffer;
+pub use frozen::Frozen;
 pub use rows::{DropoutKey, Rows};
 
 /// Whether a device has done everything that it was asked for.

@@ -109,6 +109,7 @@ pub(super) fn cost(planned: usize, records: &[RunRecord]) -> Vec<(String, String
         let mebibytes = fetched.iter().sum::<u64>() as f64 / 1_048_576.0;
         rows.push(("fetched for these cells".to_owned(), format!("{mebibytes:.0} MiB")));
     }
+    rows.extend(stages(records));
     let rates: Vec<f64> = records.iter().filter_map(|record| record.cost.tokens_per_second).collect();
     if !rates.is_empty() {
         let mean = rates.iter().sum::<f64>() / rates.len() as f64;
@@ -122,6 +123,22 @@ pub(super) fn cost(planned: usize, records: &[RunRecord]) -> Vec<(String, String
         rows.push(("trainable parameters, at most".to_owned(), parameters.to_string()));
     }
     rows
+}
+
+/// Where the workers' time went, each worker counted once: cells of a stack share theirs.
+fn stages(records: &[RunRecord]) -> Option<(String, String)> {
+    let (mut whole, mut parts) = (0.0, [0.0; 3]);
+    for record in records {
+        let Some(stages) = record.cost.stages else { continue };
+        let share = 1.0 / record.provenance.stack.max(1) as f64;
+        whole += record.cost.seconds * share;
+        let own = [stages.preparation_seconds, stages.training_seconds, stages.evaluation_seconds];
+        parts.iter_mut().zip(own).for_each(|(part, seconds)| *part += seconds * share);
+    }
+    let [preparation, training, evaluation] = parts.map(|seconds| 100.0 * seconds / whole);
+    let shares =
+        format!("{preparation:.0} % preparing, {training:.0} % training, {evaluation:.0} % evaluating");
+    (whole > 0.0).then(|| ("where that time went".to_owned(), shares))
 }
 
 fn failures(plan: &Plan, store: &Store, collected: &Collected) -> Result<Vec<(String, String)>, Failure> {

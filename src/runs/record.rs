@@ -232,6 +232,25 @@ pub struct Cost {
     pub peak_memory_bytes: Option<u64>,
     /// Bytes that were downloaded for this run alone.
     pub bytes_fetched: Option<u64>,
+    /// Where the worker's time went.
+    #[serde(default)]
+    pub stages: Option<Stages>,
+}
+
+/// Where the time of a worker went, for all cells of its stack together and since it started (a cell
+/// that goes on from a checkpoint began earlier). What is missing to [`Cost::seconds`] is writing.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct Stages {
+    /// Reading models and data, tokenising, features of a frozen encoder.
+    pub preparation_seconds: f64,
+    /// Steps of training.
+    pub training_seconds: f64,
+    /// Validation and tests, and checkpoints between them.
+    pub evaluation_seconds: f64,
+    /// Products of matrices in training and evaluation, 10⁹ operations.
+    pub products_gflop: f64,
+    /// Time in these products, summed over threads.
+    pub products_seconds: f64,
 }
 
 /// Whether a run has a result.

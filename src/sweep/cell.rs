@@ -18,8 +18,8 @@ use crate::error::Failure;
 use crate::hub::{Settings, unwatched};
 use crate::models::head::HeadSpec;
 use crate::models::probe::{Probe, ProbeSpec};
-use crate::nn::Arena;
-use crate::runs::record::{Cost, FailureKind, Status};
+use crate::nn::{Arena, meter};
+use crate::runs::record::{Cost, FailureKind, Stages, Status};
 use crate::runs::{Checkpoints, Restored, Store, clock};
 use crate::train::source::Padding;
 use crate::train::trainer::{MemberResult, Outcome, Task, Trainer};
@@ -149,9 +149,19 @@ pub fn work(
         resumed: state.step,
         seconds: Vec::new(),
     };
+    let (prepared, before) = (begun.elapsed(), meter::products());
     let outcome = trainer.run(state, &mut |event| watch.heed(event))?;
     let seconds_of_steps = std::mem::take(&mut watch.seconds);
     let Outcome::Finished(finished) = outcome else { return Ok(Ended::Stopped) };
+    let (whole, products) = (begun.elapsed(), meter::products().since(before));
+    let training_seconds: f64 = seconds_of_steps.iter().sum();
+    let stages = Stages {
+        preparation_seconds: prepared.as_secs_f64(),
+        training_seconds,
+        evaluation_seconds: (whole.as_secs_f64() - prepared.as_secs_f64() - training_seconds).max(0.0),
+        products_gflop: products.operations as f64 * 1e-9,
+        products_seconds: products.time.as_secs_f64(),
+    };
 
     // 4. Publishing
     for (member, (cell, claim)) in cells.iter().zip(&claims).enumerate() {
@@ -161,6 +171,7 @@ pub fn work(
             tokens_per_second: watch_rate(&finished.state, &seconds_of_steps).map(|(_, tokens)| tokens),
             peak_memory_bytes: usage::peak_memory(),
             bytes_fetched: Some(layer_bytes),
+            stages: Some(stages),
         };
         let ending = |status| Ending {
             status,

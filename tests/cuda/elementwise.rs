@@ -6,7 +6,7 @@ use pifi_probe::device::Device;
 use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
 use pifi_probe::nn::heads::{self, Heads};
-use pifi_probe::nn::linear::{self, Orientation};
+use pifi_probe::nn::linear;
 use pifi_probe::nn::norm::{self, Kind, Saved};
 use pifi_probe::nn::{Arena, Buffer, Frozen, Layout, residual};
 
@@ -41,10 +41,10 @@ fn linear_maps_and_their_gradients() {
                 Frozen::new(device, (0..K).map(|k| random(20 + k as u64, inputs * outputs)).collect());
             let (mut y, mut plain, mut dx) = (Buffer::default(), Buffer::default(), Buffer::default());
             let w = values.param(weight);
-            linear::forward(shape, &x, w, Orientation::OutIn, Some(values.param(bias)), &mut y);
-            linear::forward(shape, &x, frozen.param(), Orientation::InOut, None, &mut plain);
-            linear::backward_input(shape, &dy, w, Orientation::OutIn, &mut dx, false);
-            linear::backward_input(shape, &dy, frozen.param(), Orientation::InOut, &mut dx, true);
+            linear::forward(shape, &x, w, Some(values.param(bias)), &mut y);
+            linear::forward(shape, &x, frozen.param(), None, &mut plain);
+            linear::backward_input(shape, &dy, w, &mut dx, false);
+            linear::backward_input(shape, &dy, frozen.param(), &mut dx, true);
             linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
             linear::backward_bias(shape, &dy, grads.param_mut(bias));
             vec![
@@ -66,7 +66,7 @@ fn a_map_of_later_members_alone() {
         let (mut grads, _) = arena(device, 9, 6, 2);
         let mut y = Buffer::default();
         let w = values.param(weight).from_member(1);
-        linear::forward(shape, &x, w, Orientation::OutIn, None, &mut y);
+        linear::forward(shape, &x, w, None, &mut y);
         linear::backward_weight(shape, &x, &dy, grads.param_mut(weight).from_member(1));
         vec![("y", y.to_vec()), ("gradients", grads.buffer().to_vec())]
     });

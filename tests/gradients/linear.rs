@@ -1,7 +1,8 @@
-//! Linear maps in both orientations of the weight.
+//! Linear maps over weights that train and that are frozen.
 
 use pifi_probe::device::Device;
-use pifi_probe::nn::linear::{Orientation, Shape, backward_bias, backward_input, backward_weight, forward};
+use pifi_probe::nn::frozen::Stored;
+use pifi_probe::nn::linear::{Shape, backward_bias, backward_input, backward_weight, forward};
 use pifi_probe::nn::{Buffer, Frozen};
 
 use crate::support::{
@@ -16,13 +17,13 @@ fn trainable(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operati
             let params = Params::new(members, &[&values[1], &values[2]]);
             let mut y = used();
             let (weight, bias) = (params.value(0), params.value(1));
-            forward(shape(members), &buffer(&values[0]), weight, Orientation::OutIn, Some(bias), &mut y);
+            forward(shape(members), &buffer(&values[0]), weight, Some(bias), &mut y);
             wide(&y)
         },
         backward: &|members, values, dy| {
             let mut params = Params::new(members, &[&values[1], &values[2]]);
             let (x, dy, mut dx) = (buffer(&values[0]), buffer(dy), used());
-            backward_input(shape(members), &dy, params.value(0), Orientation::OutIn, &mut dx, false);
+            backward_input(shape(members), &dy, params.value(0), &mut dx, false);
             backward_weight(shape(members), &x, &dy, params.grad(0));
             backward_bias(shape(members), &dy, params.grad(1));
             [vec![dx.to_vec()], params.gradients()].concat()
@@ -38,12 +39,12 @@ fn frozen(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operation)
         inputs: vec![random(1, K * rows * inputs)],
         forward: &|members, values| {
             let (weight, x, mut y) = (weight(members), buffer(&values[0]), used());
-            forward(shape(members), &x, weight.param(), Orientation::InOut, None, &mut y);
+            forward(shape(members), &x, weight.param(), None, &mut y);
             wide(&y)
         },
         backward: &|members, _, dy| {
             let (weight, dy, mut dx) = (weight(members), buffer(dy), used());
-            backward_input(shape(members), &dy, weight.param(), Orientation::InOut, &mut dx, false);
+            backward_input(shape(members), &dy, weight.param(), &mut dx, false);
             vec![dx.to_vec()]
         },
     });
@@ -66,29 +67,57 @@ fn linear_gradients_match_differences_and_autograd() {
 
 #[test]
 fn large_linear_maps_keep_their_bits() {
-    // more rows than the transposed product takes, and fewer
+    // more rows than the products of few rows take, and fewer
     trainable(129, 257, 131, keeps_its_bits);
     trainable(33, 257, 131, keeps_its_bits);
 }
 
+/// Rows around every number at which another kernel takes over; widths below and above that of the
+/// strips, and not a multiple of anything; weights that are kept in f32 and as bfloat16.
 #[test]
-fn both_orientations_of_a_weight_are_one_map() {
-    let (rows, inputs, outputs) = (70, 7, 3);
-    let shape = Shape { members: 1, rows, inputs, outputs };
-    let out_in = random(2, outputs * inputs);
-    let in_out: Vec<f32> =
-        (0..inputs * outputs).map(|i| out_in[i % outputs * inputs + i / outputs]).collect();
-    let (x, dy) = (buffer(&random(1, rows * inputs)), buffer(&random(3, rows * outputs)));
-    let results =
-        [(out_in, Orientation::OutIn), (in_out, Orientation::InOut)].map(|(weight, orientation)| {
-            let weight = Frozen::new(Device::Cpu, vec![weight]);
-            let (mut y, mut dx) = (used(), used());
-            forward(shape, &x, weight.param(), orientation, None, &mut y);
-            backward_input(shape, &dy, weight.param(), orientation, &mut dx, false);
-            [y.to_vec(), dx.to_vec()].concat()
-        });
-    let error = results[0].iter().zip(&results[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(error < 1e-5, "{error}");
+fn every_number_of_rows_and_every_dtype_matches_the_definition() {
+    for (inputs, outputs) in [(48, 48), (257, 131), (131, 257), (401, 830), (7, 90), (90, 7)] {
+        let halves: Vec<half::bf16> =
+            random(2, outputs * inputs).into_iter().map(half::bf16::from_f32).collect();
+        let weight: Vec<f64> = halves.iter().map(|x| x.to_f64()).collect();
+        let bytes = halves.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let kept = [Stored::Bf16(bytes), Stored::F32(halves.iter().map(|x| x.to_f32()).collect())]
+            .map(|stored| Frozen::matrices(Device::Cpu, vec![stored]));
+        for rows in [0, 1, 8, 9, 16, 17, 32, 33, 64, 65] {
+            let shape = Shape { members: 1, rows, inputs, outputs };
+            let (x, dy) = (random(1, rows * inputs), random(3, rows * outputs));
+            for frozen in &kept {
+                for accumulate in [false, true] {
+                    let bias = Frozen::new(Device::Cpu, vec![random(4, outputs)]);
+                    let (mut y, mut dx) = (used(), buffer(&random(5, rows * inputs)));
+                    let before = dx.to_vec();
+                    let added = accumulate.then(|| bias.param());
+                    forward(shape, &buffer(&x), frozen.param(), added, &mut y);
+                    backward_input(shape, &buffer(&dy), frozen.param(), &mut dx, accumulate);
+                    let on = |start: &[f32], at: usize| if accumulate { f64::from(start[at]) } else { 0.0 };
+                    let near = |found: f32, expected: f64| {
+                        let apart = (f64::from(found) - expected).abs();
+                        assert!(apart < 5e-4, "{rows} rows, {inputs} to {outputs}: {found}, not {expected}");
+                    };
+                    for row in 0..rows {
+                        for output in 0..outputs {
+                            let term =
+                                |i: usize| f64::from(x[row * inputs + i]) * weight[output * inputs + i];
+                            let sum: f64 = (0..inputs).map(term).sum();
+                            near(y.cpu()[row * outputs + output], sum + on(bias.param().cpu(0), output));
+                        }
+                        for input in 0..inputs {
+                            let term =
+                                |o: usize| f64::from(dy[row * outputs + o]) * weight[o * inputs + input];
+                            let sum: f64 = (0..outputs).map(term).sum();
+                            let at = row * inputs + input;
+                            near(dx.cpu()[at], sum + on(&before, at));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -106,7 +135,7 @@ fn gradients_are_added_to_what_is_there() {
     let mut params = Params::new(1, &[&vec![1., 2., 3., 4.], &vec![0., 0.]]);
     let mut dx: Buffer = buffer(&[10.; 6]);
     for _ in 0..2 {
-        backward_input(shape, &dy, params.value(0), Orientation::OutIn, &mut dx, true);
+        backward_input(shape, &dy, params.value(0), &mut dx, true);
         backward_weight(shape, &x, &dy, params.grad(0));
         backward_bias(shape, &dy, params.grad(1));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pifi_probe::device::Device;
 use pifi_probe::error::Failure;
 use pifi_probe::nn::dropout::{self, Dropout};
-use pifi_probe::nn::linear::{self, Orientation, Shape};
+use pifi_probe::nn::linear::{self, Shape};
 use pifi_probe::nn::{Arena, Buffer, Layout, Slot, embedding};
 use pifi_probe::seed::Seed;
 use pifi_probe::train::{
@@ -103,7 +103,6 @@ impl Learner for Linear {
                     self.shape(features.rows.len()),
                     &self.x,
                     values.param(self.weight),
-                    Orientation::OutIn,
                     Some(values.param(self.bias)),
                     &mut self.logits,
                 );

@@ -1,22 +1,18 @@
 //! Linear maps on a GPU: cuBLAS over all members at once. Row-major matrices are handed over as their
 //! column-major transposes.
 
-use super::{Orientation, Shape};
+use super::Shape;
 use crate::nn::arena::Place;
 use crate::nn::cuda::{Gpu, Operand, Product, arguments, word};
 use crate::nn::{Buffer, Param, ParamMut};
 
 /// A weight as the left factor that takes column vectors of inputs to outputs, or back.
-fn weight_operand(shape: Shape, weight: Param, orientation: Orientation, backwards: bool) -> Operand {
-    let (leading, outputs_first) = match orientation {
-        Orientation::OutIn => (shape.inputs, false),
-        Orientation::InOut => (shape.outputs, true),
-    };
+fn weight_operand(shape: Shape, weight: Param, backwards: bool) -> Operand {
     Operand {
         pointer: weight.pointer(),
         stride: weight.stride(),
-        leading,
-        transposed: outputs_first == backwards,
+        leading: shape.inputs,
+        transposed: !backwards,
     }
 }
 
@@ -30,7 +26,6 @@ pub(super) fn forward(
     shape: Shape,
     x: &Buffer,
     weight: Param,
-    orientation: Orientation,
     bias: Option<Param>,
     y: &mut Buffer,
 ) {
@@ -49,7 +44,7 @@ pub(super) fn forward(
         m: outputs,
         n: rows,
         k: inputs,
-        a: weight_operand(shape, weight, orientation, false),
+        a: weight_operand(shape, weight, false),
         b: columns(x.pointer(), rows, inputs),
         c: columns(to, rows, outputs),
         accumulate: bias.is_some(),
@@ -61,7 +56,6 @@ pub(super) fn backward_input(
     shape: Shape,
     dy: &Buffer,
     weight: Param,
-    orientation: Orientation,
     dx: &mut Buffer,
     accumulate: bool,
 ) {
@@ -75,7 +69,7 @@ pub(super) fn backward_input(
         m: inputs,
         n: rows,
         k: outputs,
-        a: weight_operand(shape, weight, orientation, true),
+        a: weight_operand(shape, weight, true),
         b: columns(dy.pointer(), rows, outputs),
         c: columns(to, rows, inputs),
         accumulate,

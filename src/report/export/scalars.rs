@@ -89,6 +89,14 @@ fn outcomes(record: &RunRecord) -> Vec<(String, f64)> {
         }
     }
     found.push(("cost/seconds".to_owned(), record.cost.seconds));
+    let stages = record.cost.stages.iter().flat_map(|stages| {
+        [
+            ("cost/preparation_seconds", stages.preparation_seconds),
+            ("cost/training_seconds", stages.training_seconds),
+            ("cost/evaluation_seconds", stages.evaluation_seconds),
+        ]
+    });
+    found.extend(stages.map(|(key, seconds)| (key.to_owned(), seconds)));
     let bytes = [
         ("cost/peak_memory_bytes", record.cost.peak_memory_bytes),
         ("cost/bytes_fetched", record.cost.bytes_fetched),
