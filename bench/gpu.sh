@@ -64,5 +64,20 @@ row "4 members stacked, bf16" "$(python3 "$here/gpu_runs.py" speed "$work/runs-f
 sweep sequence-tf32 "$device/tf32" 1 --layers 3 --plug sequence "${case[@]}"
 row "1 member, tf32, sequence plug" "$(python3 "$here/gpu_runs.py" speed "$work/runs-sequence-tf32")"
 
+# 5. The peer: the published loop (f32, padded to 100), and the strongest that PyTorch has
+peer() { # name, further arguments
+    local left=$((${BUDGET:-520} - SECONDS))
+    if [ "$left" -le 20 ]; then row "PyTorch, $1" "left out: the time is up"; return; fi
+    timeout "$((left < 90 ? left : 90))" python3 "$here/../benches/pytorch_step.py" "$work/peer" --slm "$work/bert" --llm "$work/llama" \
+        --texts "$work/texts.jsonl" --steps "$steps" --device cuda "${@:2}" > "$work/peer.txt" 2>&1
+    row "PyTorch, $1" "$(python3 "$here/gpu_runs.py" peer "$work/peer.txt")"
+}
+if python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
+    peer "f32 padded to 100, as published"
+    peer "bf16, compiled, padded to the longest" --bf16 --compile --pad longest
+else
+    row "PyTorch" "not measured: no torch and transformers that see the GPU"
+fi
+
 echo
 cat "$table"

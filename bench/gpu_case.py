@@ -102,15 +102,18 @@ def llama(folder, layers, width, heads, kv_heads, inner):
 
 
 def texts(path, count):
-    """Sentences of 8 to 24 words, labelled by the more frequent of two sets of words."""
+    """Sentences of 8 to 24 words, labelled by the more frequent of two sets of words; as a table, and as
+    JSON lines for the peer."""
     words = random.Random(0)
     sets = [["good", "fine", "warm", "new", "bright"], ["bad", "poor", "cold", "old", "dull"]]
-    with open(path, "w", encoding="utf-8") as out:
+    with open(f"{path}.csv", "w", encoding="utf-8") as out, open(f"{path}.jsonl", "w", encoding="utf-8") as lines:
         out.write("text,label\n")
         for number in range(count):
             label = words.randrange(2)
             chosen = [words.choice(sets[label if words.random() < 0.8 else 1 - label]) for _ in range(words.randint(8, 24))]
-            out.write(f"{' '.join(chosen)} {number},{label}\n")
+            text = f"{' '.join(chosen)} {number}"
+            out.write(f"{text},{label}\n")
+            lines.write(json.dumps({"text": text, "label": label}) + "\n")
 
 
 def main():
@@ -120,7 +123,7 @@ def main():
     flags.add_argument("--tiny", action="store_true")
     a = flags.parse_args()
     slm, llm = os.path.join(a.out, "bert"), os.path.join(a.out, "llama")
-    if not os.path.isfile(os.path.join(a.out, "texts.csv")):
+    if not os.path.isfile(os.path.join(a.out, "texts.jsonl")):
         if a.tiny:
             bert(slm, 2, 64, 4, 96, 30522)
             llama(llm, 4, 64, 4, 2, 96)
@@ -128,7 +131,7 @@ def main():
             bert(slm, 12, 768, 12, 3072, 30522)
             llama(llm, 4, 4096, 32, 8, 14336)
         shutil.copy(a.tokenizer, os.path.join(slm, "tokenizer.json"))
-        texts(os.path.join(a.out, "texts.csv"), 2400)
+        texts(os.path.join(a.out, "texts"), 2400)
 
 
 if __name__ == "__main__":

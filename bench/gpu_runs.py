@@ -2,12 +2,17 @@
 
     python3 bench/gpu_runs.py compare STORE STORE    losses of the same cells on two devices
     python3 bench/gpu_runs.py speed STORE            milliseconds a step and a model's step, losses
+    python3 bench/gpu_runs.py peer FILE              the same of what pytorch_step.py printed
 """
 
 import glob
 import json
 import os
+import re
 import sys
+
+# The published sweep: 32 layers, 3 epochs over 6,920 sentences in batches of 32.
+MODELS, STEPS = 32, 648
 
 
 def runs(store):
@@ -25,8 +30,23 @@ def losses(run):
     return validation + [each["metrics"]["loss"] for each in run["result"]["evaluations"]]
 
 
+def peer(path):
+    """The median of the later half of a peer's steps: the earlier ones compile and warm up."""
+    with open(path, encoding="utf-8") as text:
+        steps = [float(step) for step in re.findall(r"step \d+: loss [\d.]+, ([\d.]+) s", text.read())]
+    steps = sorted(steps[len(steps) // 2 :])
+    if not steps:
+        print(f"ended without a step, see {path}")
+        return
+    step = steps[len(steps) // 2]
+    print(f"{1e3 * step:.2f} ms a step, {MODELS} x {STEPS} of them {MODELS * STEPS * step:.0f} s")
+
+
 def main():
-    what, stores = sys.argv[1], [runs(store) for store in sys.argv[2:]]
+    what = sys.argv[1]
+    if what == "peer":
+        return peer(sys.argv[2])
+    stores = [runs(store) for store in sys.argv[2:]]
     if not all(stores):
         print("no finished run")
     elif what == "compare":
@@ -46,7 +66,11 @@ def main():
         step = 1e3 / (sum(rates) / len(rates))
         stacked = max(run["config"]["stack"] for run in done)
         shown = ", ".join(f"{losses(run)[0]:.5f}" for run in done)
-        print(f"{step:.2f} ms a step, {step / stacked:.2f} ms a model's step; validation losses {shown}")
+        whole = MODELS * STEPS * step / stacked / 1e3
+        print(
+            f"{step:.2f} ms a step, {step / stacked:.2f} ms a model's step, {MODELS} x {STEPS} of them {whole:.0f} s; "
+            f"validation losses {shown}"
+        )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ the losses of both sides.
 
 `WORK` keeps the models (1.3 GB) for further runs. Needs torch, transformers and safetensors. Peers:
 `--peer eager` as published, padded to `--length`; `longest` pads to the longest text of a batch;
-`compile` and `bf16` besides. `--packed` lets pifi-probe leave padding out, as it trains.
+`compile` and `bf16` as they say, alone or with `-longest`. `--packed` lets pifi-probe leave padding out, as it trains.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sys
 STEP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch_step.py")
 PEERS = {
     "eager": [], "longest": ["--pad", "longest"], "compile": ["--compile"], "bf16": ["--bf16"],
-    "bf16-longest": ["--bf16", "--pad", "longest"],
+    "compile-longest": ["--compile", "--pad", "longest"], "bf16-longest": ["--bf16", "--pad", "longest"],
 }
 
 

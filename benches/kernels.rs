@@ -34,7 +34,7 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
 }
 
 fn buffer(len: usize, seed: u64) -> Buffer {
-    Buffer::from_vec(Device::Cpu, numbers(len, seed))
+    Buffer::from_vec(Device::CPU, numbers(len, seed))
 }
 
 fn key() -> DropoutKey {
@@ -45,7 +45,7 @@ fn key() -> DropoutKey {
 fn arena(shapes: &[&[usize]]) -> (Arena, Vec<pifi_probe::nn::Slot>) {
     let mut layout = Layout::default();
     let slots = shapes.iter().enumerate().map(|(at, shape)| layout.push(at.to_string(), shape)).collect();
-    let mut arena = Arena::zeros(Device::Cpu, Arc::new(layout), 1);
+    let mut arena = Arena::zeros(Device::CPU, Arc::new(layout), 1);
     let len = arena.layout().len();
     arena.member_mut(0).copy_from_slice(&numbers(len, 5));
     (arena, slots)
@@ -72,7 +72,7 @@ fn products(c: &mut Criterion) {
             }
             false => Stored::F32(weight),
         };
-        let weight = Frozen::matrices(Device::Cpu, vec![weight]);
+        let weight = Frozen::matrices(Device::CPU, vec![weight]);
         let (mut y, mut dx) = (Buffer::default(), Buffer::default());
         group.bench_function(format!("{name} forward"), |b| {
             b.iter(|| linear::forward(shape, &x, weight.param(), None, &mut y));
@@ -163,7 +163,7 @@ fn optimiser(c: &mut Criterion) {
     let ids: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % 3000).collect();
     let dy = buffer(ROWS * WIDTH, 2);
     let layout = Arc::clone(values.layout());
-    let zeros = || Arena::zeros(Device::Cpu, Arc::clone(&layout), 1);
+    let zeros = || Arena::zeros(Device::CPU, Arc::clone(&layout), 1);
     let mut moments = Moments { first: zeros(), second: zeros() };
     let mut group = c.benchmark_group("update");
     group.throughput(Throughput::Elements(layout.len() as u64));

@@ -37,7 +37,7 @@ class Probe(torch.nn.Module):
     def forward(self, ids, mask):
         x = self.slm(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
         x = self.l_in(x[:, None])
-        position = torch.zeros(1, 1, dtype=torch.long)
+        position = torch.zeros(1, 1, dtype=torch.long, device=x.device)
         x = self.layer(x, position_embeddings=self.rotary(x, position), position_ids=position)
         x = x[0] if isinstance(x, tuple) else x
         return self.classifier(self.l_out(x[:, 0]))
@@ -65,7 +65,9 @@ def main():
     )
     flags.add_argument("--compile", action="store_true", help="torch.compile the probe")
     flags.add_argument("--bf16", action="store_true", help="under bfloat16 autocast")
+    flags.add_argument("--device", default="cpu", help="cpu or cuda")
     a = flags.parse_args()
+    synchronize = torch.cuda.synchronize if a.device.startswith("cuda") else lambda: None
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     os.makedirs(a.out, exist_ok=True)
@@ -93,9 +95,10 @@ def main():
     llm = AutoModelForCausalLM.from_pretrained(a.llm, dtype=torch.float32)
     probe = Probe(slm, llm, a.layer, classes).train()
     del llm
-    heads = {n: p.detach().clone() for n, p in probe.named_parameters() if not n.startswith(("slm.", "layer."))}
-    save_file(heads, os.path.join(a.out, "init.safetensors"))
-
+    start = {n: p.detach().clone() for n, p in probe.named_parameters() if not n.startswith(("slm.", "layer."))}
+    save_file(start, os.path.join(a.out, "init.safetensors"))
+    probe.to(a.device)
+    ids, mask, labels = ids.to(a.device), mask.to(a.device), labels.to(a.device)
     trainable = [p for p in probe.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trainable, lr=5e-5)
     loss_of = torch.nn.CrossEntropyLoss(label_smoothing=0.05)
@@ -112,30 +115,34 @@ def main():
     for step in range(a.steps):
         at = slice(step * a.batch, (step + 1) * a.batch)
         longest = int(mask[at].sum(1).max()) if a.pad == "longest" else a.max_len
+        synchronize()
         begun, begun_cpu = time.perf_counter(), time.process_time()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.bf16):
+        with torch.autocast(torch.device(a.device).type, dtype=torch.bfloat16, enabled=a.bf16):
             logits = run(ids[at, :longest], mask[at, :longest])
             loss = loss_of(logits.float(), labels[at])
         optimizer.zero_grad()
         loss.backward()
+        synchronize()
         middle = time.perf_counter(), time.process_time()
         # the norms of parts are for the comparison, and not part of the step
         for kind, parameters in kinds.items():
             curve[f"grad_norm_{kind}"].append(norm(parameters))
+        synchronize()
         resumed = time.perf_counter(), time.process_time()
         torch.nn.utils.clip_grad_norm_(trainable, 5.0)
         optimizer.step()
+        synchronize()
         seconds.append(time.perf_counter() - begun - (resumed[0] - middle[0]))
         cpu.append(time.process_time() - begun_cpu - (resumed[1] - middle[1]))
-        curve["loss"].append(float(loss))
+        curve["loss"].append(loss.item())
         if step == 0:
-            golden["logits0"] = logits.detach().float().contiguous()
+            golden["logits0"] = logits.detach().float().cpu().contiguous()
         print(f"step {step}: loss {curve['loss'][-1]:.6f}, {seconds[-1]:.3f} s, {cpu[-1]:.3f} CPU s", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     with torch.no_grad():
-        golden["eval_logits"] = probe(ids[: a.batch], mask[: a.batch]).contiguous()
+        golden["eval_logits"] = probe(ids[: a.batch], mask[: a.batch]).cpu().contiguous()
     for split, until in [("train", len(rows)), ("eval", a.batch)]:
-        golden[f"{split}.ids"], golden[f"{split}.mask"] = ids[:until].clone(), mask[:until].clone()
+        golden[f"{split}.ids"], golden[f"{split}.mask"] = ids[:until].cpu().clone(), mask[:until].cpu().clone()
         with open(os.path.join(a.out, f"{split}.tsv"), "w", encoding="utf-8") as file:
             file.write("text\tlabel\n")
             file.writelines(f"{text}\t{label}\n" for text, label in rows[:until])

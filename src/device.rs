@@ -1,6 +1,7 @@
 //! Where numbers are computed: the CPU, or one CUDA device of a build that has the feature.
 
 use crate::error::{Category, Diagnose};
+use crate::words::words;
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -8,7 +9,7 @@ pub enum Choice {
     /// A CUDA device if this build and this machine have one, else the CPU.
     Auto(Precision),
     /// The CPU.
-    Cpu,
+    Cpu(Precision),
     /// The CUDA device with this index.
     Cuda(usize, Precision),
 }
@@ -19,27 +20,19 @@ impl Default for Choice {
     }
 }
 
-/// What a GPU rounds the factors of matrix products to. Numbers are stored, and sums are taken, in
-/// f32 whichever it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Precision {
-    /// Not at all: 24 bits, as on the CPU.
-    #[default]
-    F32,
-    /// 11 bits, the range of f32.
-    Tf32,
-    /// 8 bits, the range of f32.
-    Bf16,
-}
-
-impl Precision {
-    /// All of them, by their words.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("f32", Self::F32), ("tf32", Self::Tf32), ("bf16", Self::Bf16)];
-
-    /// The one with this word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, precision)| *precision)
+words! {
+    /// What the factors of matrix products are rounded to. Numbers are stored, and sums are taken, in
+    /// f32 whichever it is. On the CPU bfloat16 is for linear maps of more than a few rows; attention, a
+    /// frozen layer's products with one token a text, and everything else, stay in f32.
+    #[derive(Default)]
+    Precision, "precision" {
+        /// Not at all: 24 bits.
+        #[default]
+        F32 = "f32",
+        /// 11 bits, the range of f32.
+        Tf32 = "tf32",
+        /// 8 bits, the range of f32.
+        Bf16 = "bf16",
     }
 }
 
@@ -47,7 +40,7 @@ impl Precision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
     /// The CPU, with the threads of the global pool.
-    Cpu,
+    Cpu(Precision),
     /// One CUDA device.
     #[cfg(feature = "cuda")]
     Cuda(usize, Precision),
@@ -55,25 +48,47 @@ pub enum Device {
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Cpu => f.write_str("cpu"),
+        let precision = match self {
+            Self::Cpu(precision) => {
+                f.write_str("cpu")?;
+                precision
+            }
             #[cfg(feature = "cuda")]
             Self::Cuda(index, precision) => {
                 write!(f, "cuda:{index}")?;
-                match Precision::ALL.iter().find(|(_, other)| other == precision) {
-                    Some((word, other)) if *other != Precision::F32 => write!(f, "/{word}"),
-                    _ => Ok(()),
-                }
+                precision
             }
-        }
+        };
+        if *precision == Precision::F32 { Ok(()) } else { write!(f, "/{precision}") }
     }
 }
 
 impl Device {
+    /// The CPU in f32.
+    pub const CPU: Self = Self::Cpu(Precision::F32);
+
+    /// What it rounds the factors of matrix products to.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::Cpu(precision) => precision,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_, precision) => precision,
+        }
+    }
+
+    /// Bytes of its own memory, all of it; `None` for the CPU, which has the machine's.
+    pub fn memory(self) -> Option<u64> {
+        match self {
+            Self::Cpu(_) => None,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index, _) => cuda::memory(index),
+        }
+    }
+
     /// What it is, for a reader: the name of a GPU.
     pub fn description(self) -> String {
         match self {
-            Self::Cpu => self.to_string(),
+            Self::Cpu(_) => self.to_string(),
             #[cfg(feature = "cuda")]
             Self::Cuda(index, _) => match cuda::name(index) {
                 Some(name) => format!("{self} ({name})"),
@@ -87,8 +102,11 @@ impl Device {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not `auto`, `cpu`, `cuda` or `cuda:N`, or a precision that the device has not.
-    #[error("unknown device `{0}`: expected `auto`, `cpu` or `cuda:N`, a GPU also with `/tf32` or `/bf16`")]
+    #[error("unknown device `{0}`: expected `auto`, `cpu` or `cuda:N`, also with `/tf32` or `/bf16`")]
     Unknown(String),
+    /// The CPU was asked for in a precision for which it has no instruction.
+    #[error("no {0} on this processor: {instruction}", instruction = needed(*.0))]
+    NoPrecision(Precision),
     /// A GPU was asked for, and this program cannot use one.
     #[error("no GPU: `cuda:{0}` was asked for, and this build has no CUDA kernels")]
     NoGpu(usize),
@@ -103,15 +121,38 @@ pub enum Error {
     },
 }
 
+/// Whether this processor multiplies pairs of bfloat16.
+pub(crate) fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// What a CPU would have to have for a precision.
+fn needed(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Bf16 => "it would need AVX512-BF16",
+        Precision::F32 | Precision::Tf32 => "only a GPU has it",
+    }
+}
+
 impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
-        Some("run on the processor with `--device cpu`".into())
+        Some(match self {
+            Self::NoPrecision(_) => "leave the precision out, to compute in f32".into(),
+            _ => "run on the processor with `--device cpu`".into(),
+        })
     }
 
     fn category(&self) -> Category {
         match self {
             Self::Unknown(_) => Category::Usage,
-            Self::NoGpu(_) => Category::Failure,
+            Self::NoGpu(_) | Self::NoPrecision(_) => Category::Failure,
             #[cfg(feature = "cuda")]
             Self::NotThere { .. } => Category::Failure,
         }
@@ -124,18 +165,18 @@ impl std::str::FromStr for Choice {
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = || Error::Unknown(text.into());
         let (device, precision) = match text.split_once('/') {
-            Some((device, word)) => (device, Some(Precision::named(word).ok_or_else(unknown)?)),
+            Some((device, word)) => (device, Some(word.parse().map_err(|_| unknown())?)),
             None => (text, None),
         };
-        let of_gpu = precision.unwrap_or_default();
+        let precision = precision.unwrap_or_default();
         match device {
-            "auto" => Ok(Self::Auto(of_gpu)),
-            "cpu" if precision.is_none_or(|precision| precision == Precision::F32) => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0, of_gpu)),
+            "auto" => Ok(Self::Auto(precision)),
+            "cpu" => Ok(Self::Cpu(precision)),
+            "cuda" => Ok(Self::Cuda(0, precision)),
             _ => device
                 .strip_prefix("cuda:")
                 .and_then(|index| index.parse().ok())
-                .map(|index| Self::Cuda(index, of_gpu))
+                .map(|index| Self::Cuda(index, precision))
                 .ok_or_else(unknown),
         }
     }
@@ -143,22 +184,28 @@ impl std::str::FromStr for Choice {
 
 impl Choice {
     /// The device, or why it cannot be had; a GPU that was asked for by name is never replaced by
-    /// the CPU.
+    /// the CPU, nor a precision by another.
     ///
     /// # Errors
-    /// [`Error::NoGpu`] where a CUDA device was asked for and there is none.
+    /// [`Error::NoGpu`] where a CUDA device was asked for and there is none, [`Error::NoPrecision`] where
+    /// the CPU is to round and cannot.
     pub fn resolve(self) -> Result<Device, Error> {
+        let cpu = |precision: Precision| match precision {
+            Precision::F32 => Ok(Device::CPU),
+            Precision::Bf16 if multiplies_bf16() => Ok(Device::Cpu(precision)),
+            Precision::Bf16 | Precision::Tf32 => Err(Error::NoPrecision(precision)),
+        };
         match self {
-            Self::Cpu => Ok(Device::Cpu),
+            Self::Cpu(precision) => cpu(precision),
             #[cfg(not(feature = "cuda"))]
-            Self::Auto(_) => Ok(Device::Cpu),
+            Self::Auto(precision) => cpu(precision),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(index, _) => Err(Error::NoGpu(index)),
             #[cfg(feature = "cuda")]
-            Self::Auto(precision) => Ok(match cuda::count() {
-                Ok(1..) => Device::Cuda(0, precision),
-                _ => Device::Cpu,
-            }),
+            Self::Auto(precision) => match cuda::count() {
+                Ok(1..) => Ok(Device::Cuda(0, precision)),
+                _ => cpu(precision),
+            },
             #[cfg(feature = "cuda")]
             Self::Cuda(index, precision) => match cuda::count() {
                 Ok(count) if index < count => Ok(Device::Cuda(index, precision)),
@@ -182,6 +229,13 @@ mod cuda {
         asked.map(|count| usize::try_from(count).unwrap_or(0)).map_err(|error| format!("{:?}", error.0))
     }
 
+    #[expect(unsafe_code, reason = "the driver's function takes any number for a device")]
+    pub(super) fn memory(index: usize) -> Option<u64> {
+        let device = result::device::get(index.try_into().ok()?).ok()?;
+        // SAFETY: the driver gave this device.
+        unsafe { result::device::total_mem(device) }.ok().map(|bytes| bytes as u64)
+    }
+
     pub(super) fn name(index: usize) -> Option<String> {
         let device = result::device::get(index.try_into().ok()?).ok()?;
         result::device::get_name(device).ok()
@@ -193,13 +247,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_precision_is_given_or_refused_and_never_replaced() {
+        let error = Choice::Cpu(Precision::Tf32).resolve().unwrap_err();
+        assert_eq!(error.to_string(), "no tf32 on this processor: only a GPU has it");
+        match Choice::Cpu(Precision::Bf16).resolve() {
+            Ok(device) => assert_eq!(device.to_string(), "cpu/bf16"),
+            Err(error) => assert!(error.to_string().ends_with("it would need AVX512-BF16"), "{error}"),
+        }
+    }
+
+    #[test]
     fn a_device_is_read_with_its_precision() {
         let parsed = |text: &str| text.parse::<Choice>().ok();
         assert_eq!(parsed("cuda"), Some(Choice::Cuda(0, Precision::F32)));
         assert_eq!(parsed("cuda:3/tf32"), Some(Choice::Cuda(3, Precision::Tf32)));
         assert_eq!(parsed("auto/bf16"), Some(Choice::Auto(Precision::Bf16)));
-        assert_eq!(parsed("cpu/f32"), Some(Choice::Cpu));
-        for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu/tf32", "cuda:0/f16", "cuda:0/"] {
+        assert_eq!(parsed("cpu/f32"), Some(Choice::Cpu(Precision::F32)));
+        assert_eq!(parsed("cpu/bf16"), Some(Choice::Cpu(Precision::Bf16)));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu/f16", "cuda:0/f16", "cuda:0/"] {
             assert_eq!(parsed(wrong), None, "{wrong}");
         }
     }

@@ -71,7 +71,7 @@ fn leaving_padding_out_changes_no_curve() {
         let report = verify::run_observed(
             &directory,
             &mut verify::Steps {
-                device: pifi_probe::device::Device::Cpu,
+                device: pifi_probe::device::Device::CPU,
                 packed: true,
                 observe: &mut |step| steps += usize::from(step.products.operations > 0),
             },

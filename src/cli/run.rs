@@ -13,6 +13,7 @@ use super::signals::Stop;
 use super::{Context, ask, attachments, environment, machine, plan, screen, signals, text};
 use crate::analysis::collect::layer_study;
 use crate::analysis::layers::LayerAnswer;
+use crate::device::Choice;
 use crate::error::{Category, Failure};
 use crate::hub::DEMO;
 use crate::report;
@@ -131,8 +132,9 @@ impl<'a> Job<'a> {
         let Prepared { plan, sizes, work, .. } = &self.prepared;
         let needed =
             |stack: usize| cost::memory_bytes(sizes, work, cost::Held::of(&plan.study), stack as u64);
-        let available = machine::available_memory().unwrap_or(u64::MAX);
-        Ok(cost::fit(&needed, available, self.args.oom, self.args.jobs, plan.study.stack)?)
+        let device = plan.inputs.device.parse::<Choice>()?.resolve()?;
+        let available = device.memory().or_else(machine::available_memory).unwrap_or(u64::MAX);
+        Ok(cost::fit(&needed, available, self.args.oom, self.args.jobs, plan.study.stack.members())?)
     }
 
     /// Prints the plan as the command's result.

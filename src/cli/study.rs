@@ -191,6 +191,12 @@ impl<'a> Builder<'a> {
             self.settle("pooling", |study| study.pooling = Some(sweep::Pooling::Mean));
         }
         self.take("device", "device", |study| study.device = training.device);
+        if let Some(precision) = training.precision {
+            self.fix("device", |study| {
+                let place = study.device.split('/').next().unwrap_or_default();
+                study.device = format!("{place}/{precision}");
+            });
+        }
         self.take("stack", "stack", |study| study.stack = training.stack);
         self.take("save", "save", |study| study.save = training.save);
     }
@@ -371,6 +377,16 @@ mod tests {
             "0",
         ];
         assert_eq!(study(&typed).unwrap().0, found);
+    }
+
+    #[test]
+    fn a_precision_is_said_with_the_device_or_apart() {
+        let device =
+            |typed: &[&str]| study(&[&["--llm", "gpt2"], typed].concat()).map(|(found, ..)| found.device);
+        assert_eq!(device(&["--precision", "bf16"]).unwrap(), "auto/bf16");
+        assert_eq!(device(&["--precision", "tf32", "--device", "cuda:1"]).unwrap(), "cuda:1/tf32");
+        assert_eq!(device(&["--device", "cpu/bf16"]).unwrap(), "cpu/bf16");
+        assert_eq!(device(&["--precision", "f32", "--device", "cuda:0/bf16"]).unwrap(), "cuda:0/f32");
     }
 
     #[test]

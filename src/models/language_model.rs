@@ -78,7 +78,7 @@ impl LanguageModel {
 
     /// Where it computes.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        Device::CPU
     }
 
     /// K.

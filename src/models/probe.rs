@@ -121,7 +121,7 @@ impl Probe {
         let head = Head::new(spec.head, width, &mut registry);
         Ok(Self {
             members,
-            device: Device::Cpu,
+            device: Device::CPU,
             parameters: registry.finish(),
             encoder,
             plug,

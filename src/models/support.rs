@@ -40,5 +40,9 @@ pub fn check_block(device: Device, spec: &BlockSpec, scope: Scope) -> Result<(),
 }
 
 fn refuse(device: Device, what: &'static str) -> Result<(), Error> {
-    if device == Device::Cpu { Ok(()) } else { Err(Error::NotOnDevice { what, device: device.to_string() }) }
+    if matches!(device, Device::Cpu(_)) {
+        Ok(())
+    } else {
+        Err(Error::NotOnDevice { what, device: device.to_string() })
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Buffer;
 use super::frozen::Weights;
-use crate::device::Device;
+use crate::device::{Device, Precision};
 
 /// Where one trainable parameter stands within each member's part of an [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,13 +124,16 @@ impl Arena {
             let apart = |a: Slot, b: Slot| a.offset + a.len <= b.offset || b.offset + b.len <= a.offset;
             assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
             let (base, stride) = (self.buffer.pointer(), self.layout.len());
+            let precision = self.buffer.device().precision();
             let place = |slot: Slot| ParamMut {
                 members: Vec::new(),
+                precision,
                 place: Some(Place { pointer: base + 4 * slot.offset as u64, stride }),
             };
             return (a.map(place), b.map(place));
         }
-        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::of_host(self.members)));
+        let precision = self.buffer.device().precision();
+        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::of_host(self.members, precision)));
         for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
             let [first, second] = &mut parts;
             match (a, b) {
@@ -172,7 +175,7 @@ impl Arena {
     /// All numbers, `[K, P]`, brought to the host.
     pub fn read_all(&self) -> Cow<'_, [f32]> {
         match self.buffer.device() {
-            Device::Cpu => Cow::Borrowed(self.buffer.cpu()),
+            Device::Cpu(_) => Cow::Borrowed(self.buffer.cpu()),
             #[cfg(feature = "cuda")]
             Device::Cuda(..) => Cow::Owned(self.buffer.to_vec()),
         }
@@ -232,6 +235,11 @@ impl<'a> Param<'a> {
     /// A frozen parameter of so many numbers a member.
     pub(super) fn frozen(buffer: &'a Buffer, halves: &'a [Vec<u8>], len: usize) -> Self {
         Self { buffer, halves, offset: 0, len, stride: len }
+    }
+
+    /// What its products round their factors to.
+    pub(super) fn precision(self) -> Precision {
+        self.buffer.device().precision()
     }
 
     /// One member's matrix in the host's memory, as it is kept.
@@ -298,6 +306,7 @@ impl Param<'_> {
 #[derive(Debug)]
 pub struct ParamMut<'a> {
     members: Vec<&'a mut [f32]>,
+    precision: Precision,
     /// Where it stands, on a GPU; `members` is empty then.
     #[cfg(feature = "cuda")]
     place: Option<Place>,
@@ -325,12 +334,18 @@ impl ParamMut<'_> {
 }
 
 impl ParamMut<'_> {
-    fn of_host(members: usize) -> Self {
+    fn of_host(members: usize, precision: Precision) -> Self {
         Self {
             members: Vec::with_capacity(members),
+            precision,
             #[cfg(feature = "cuda")]
             place: None,
         }
+    }
+
+    /// What products that are added to it round their factors to.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The members from this one on.
@@ -360,7 +375,7 @@ mod tests {
         let mut layout = Layout::default();
         let a = layout.push("a", &[2, 3]);
         let b = layout.push("b", &[4]);
-        let mut arena = Arena::zeros(Device::Cpu, Arc::new(layout), 2);
+        let mut arena = Arena::zeros(Device::CPU, Arc::new(layout), 2);
         arena.param_mut(a).cpu(1).fill(1.0);
         arena.param_mut(b).cpu(0).fill(2.0);
         assert_eq!(arena.member(0), [0., 0., 0., 0., 0., 0., 2., 2., 2., 2.]);

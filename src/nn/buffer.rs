@@ -7,7 +7,7 @@ use rayon::prelude::*;
 #[cfg(feature = "cuda")]
 use super::cuda::{Gpu, Memory};
 use super::parallel::run;
-use crate::device::Device;
+use crate::device::{Device, Precision};
 
 /// Numbers of one piece of a fill: 1 MiB, so that the system's own fill goes past the caches.
 const FILLED_TOGETHER: usize = 1 << 18;
@@ -21,6 +21,8 @@ const FILLED_TOGETHER: usize = 1 << 18;
 #[derive(Clone, Debug, Default)]
 pub struct Buffer {
     numbers: Vec<f32>,
+    /// What products with them round to, where they stand in the host's memory.
+    precision: Precision,
     /// The numbers, where they stand on a GPU; `numbers` is empty then.
     #[cfg(feature = "cuda")]
     memory: Option<Memory>,
@@ -33,10 +35,9 @@ impl Buffer {
         if let Some(gpu) = Gpu::of(device) {
             let mut memory = Memory::new(gpu, len);
             memory.fill(0, len, 0.0);
-            return Self { numbers: Vec::new(), memory: Some(memory) };
+            return Self { memory: Some(memory), ..Self::default() };
         }
-        debug_assert_eq!(device, Device::Cpu);
-        Self::of_host(vec![0.0; len])
+        Self::of_host(device, vec![0.0; len])
     }
 
     /// The numbers, moved to the device.
@@ -45,15 +46,16 @@ impl Buffer {
         if let Some(gpu) = Gpu::of(device) {
             let mut memory = Memory::new(gpu, numbers.len());
             memory.write(0, &numbers);
-            return Self { numbers: Vec::new(), memory: Some(memory) };
+            return Self { memory: Some(memory), ..Self::default() };
         }
-        debug_assert_eq!(device, Device::Cpu);
-        Self::of_host(numbers)
+        Self::of_host(device, numbers)
     }
 
-    fn of_host(numbers: Vec<f32>) -> Self {
+    fn of_host(device: Device, numbers: Vec<f32>) -> Self {
+        debug_assert!(matches!(device, Device::Cpu(_)), "{device} has no numbers in the host's memory");
         Self {
             numbers,
+            precision: device.precision(),
             #[cfg(feature = "cuda")]
             memory: None,
         }
@@ -65,7 +67,7 @@ impl Buffer {
         if let Some(memory) = &self.memory {
             return memory.gpu().device();
         }
-        Device::Cpu
+        Device::Cpu(self.precision)
     }
 
     /// How many numbers.
@@ -113,6 +115,7 @@ impl Buffer {
         {
             self.memory = None;
         }
+        self.precision = other.precision;
         self.numbers.clear();
         self.numbers.extend_from_slice(&other.numbers);
     }

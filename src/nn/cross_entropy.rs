@@ -168,7 +168,7 @@ mod tests {
 
     fn loss(logits: Vec<f32>, targets: &[u32], smoothing: f32) -> (f64, Vec<f32>) {
         let classes = logits.len() / targets.len();
-        let (logits, mut dlogits) = (Buffer::from_vec(Device::Cpu, logits), Buffer::default());
+        let (logits, mut dlogits) = (Buffer::from_vec(Device::CPU, logits), Buffer::default());
         let mut losses = [0.0];
         forward_backward(1, targets.len(), classes, &logits, targets, smoothing, &mut losses, &mut dlogits);
         (losses[0], dlogits.to_vec())
@@ -204,7 +204,7 @@ mod tests {
             let (loss, gradient) = loss(vec![1.0, bad, 0.5, 0.5], &[0, 1], 0.0);
             assert!(loss.is_nan() && gradient[0].is_nan(), "{bad}");
             let rows = Rows::packed(&[2]);
-            let logits = Buffer::from_vec(Device::Cpu, vec![1.0, bad, 0.5, 0.5]);
+            let logits = Buffer::from_vec(Device::CPU, vec![1.0, bad, 0.5, 0.5]);
             let (mut losses, mut dlogits) = ([0.0], Buffer::default());
             let target = [Span { start: 0, end: 1 }];
             span_forward_backward(1, &rows, false, &logits, &target, &mut losses, &mut dlogits);
@@ -222,7 +222,7 @@ mod tests {
     fn an_answer_is_sought_among_real_tokens_only() {
         let mut rows = Rows::packed(&[3]);
         rows.real = Some(vec![true, true, false]);
-        let logits = Buffer::from_vec(Device::Cpu, vec![0.0; 6]);
+        let logits = Buffer::from_vec(Device::CPU, vec![0.0; 6]);
         let (mut losses, mut dlogits) = ([0.0], Buffer::default());
         let target = [Span { start: 0, end: 1 }];
         span_forward_backward(1, &rows, false, &logits, &target, &mut losses, &mut dlogits);

@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn the_mask_has_its_probability_and_its_scale() {
         let rows = Rows::packed(&[40, 60]);
-        let mut x = Buffer::from_vec(crate::device::Device::Cpu, vec![1.0; 100 * 101]);
+        let mut x = Buffer::from_vec(crate::device::Device::CPU, vec![1.0; 100 * 101]);
         forward(1, &rows, 101, Dropout { key: KEY, probability: 0.1 }, &mut x);
         let zeros = x.cpu().iter().filter(|x| **x == 0.0).count();
         assert!(x.cpu().iter().all(|x| *x == 0.0 || (*x - 1.0 / 0.9).abs() < 1e-6));
@@ -174,7 +174,7 @@ mod tests {
     fn elements_follow_the_public_rule_wherever_they_stand() {
         let mut rows = Rows::packed(&[3, 2]);
         rows.example_ids = vec![11, 1 << 40];
-        let mut x = Buffer::from_vec(crate::device::Device::Cpu, vec![1.0; 2 * 5 * 7]);
+        let mut x = Buffer::from_vec(crate::device::Device::CPU, vec![1.0; 2 * 5 * 7]);
         forward(2, &rows, 7, Dropout { key: KEY, probability: 0.4 }, &mut x);
         for (place, &x) in x.cpu().iter().enumerate() {
             let (row, channel) = (place / 7 % 5, place % 7);

@@ -121,8 +121,8 @@ mod tests {
         let mut layout = Layout::default();
         layout.push("before", &[3]);
         let table = layout.push("table", &[5, 2]);
-        let mut grads = Arena::zeros(Device::Cpu, Arc::new(layout), 1);
-        let dy = Buffer::from_vec(Device::Cpu, vec![1., 2., 10., 20., 100., 200., 7., 7.]);
+        let mut grads = Arena::zeros(Device::CPU, Arc::new(layout), 1);
+        let dy = Buffer::from_vec(Device::CPU, vec![1., 2., 10., 20., 100., 200., 7., 7.]);
         backward(1, &[4, 1, 4, 0], 2, &dy, 0.5, Some(0), grads.param_mut(table));
         assert_eq!(grads.member(0), [0., 0., 0., 0., 0., 5., 10., 0., 0., 0., 0., 50.5, 101.]);
     }

@@ -58,7 +58,7 @@ impl Frozen {
     /// bfloat16 stay that: [`super::linear`] widens them on their way into a product.
     pub fn matrices(device: Device, members: Vec<Stored>) -> Self {
         let is_half = |member: &Stored| matches!(member, Stored::Bf16(_));
-        if device != Device::Cpu || !members.iter().all(is_half) {
+        if !matches!(device, Device::Cpu(_)) || !members.iter().all(is_half) {
             return Self::new(device, members.into_iter().map(Stored::into_f32).collect());
         }
         let len = members.first().map_or(0, Stored::len);
@@ -67,7 +67,7 @@ impl Frozen {
             Stored::Bf16(bytes) => Some(bytes),
             Stored::F32(_) => None,
         });
-        Self { buffer: Buffer::default(), halves: halves.collect(), len }
+        Self { buffer: Buffer::zeros(device, 0), halves: halves.collect(), len }
     }
 
     /// The members' numbers in f32, all of the same length.
@@ -176,9 +176,9 @@ mod tests {
     #[test]
     fn members_are_kept_as_they_are_stored_or_all_in_f32() {
         let [half, wide] = [Stored::Bf16(vec![0x80, 0x3f, 0, 0xc0]), Stored::F32(vec![3.0, 4.0])];
-        let kept = Frozen::matrices(Device::Cpu, vec![half.clone(); 2]);
+        let kept = Frozen::matrices(Device::CPU, vec![half.clone(); 2]);
         assert!(matches!(kept.param().weights(1), Weights::Bf16([[0x80, 0x3f], [0, 0xc0]])));
-        let mixed = Frozen::matrices(Device::Cpu, vec![half, wide]);
+        let mixed = Frozen::matrices(Device::CPU, vec![half, wide]);
         assert!(matches!(mixed.param().weights(0), Weights::F32([1.0, -2.0])));
         assert_eq!(mixed.param().cpu(1), [3.0, 4.0]);
     }

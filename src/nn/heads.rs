@@ -60,11 +60,11 @@ mod tests {
     #[test]
     fn repeat_and_reduce_are_transposes_of_each_other() {
         let heads = Heads { heads: 4, kv_heads: 2, head_dim: 2 };
-        let values = Buffer::from_vec(Device::Cpu, vec![1., 2., 3., 4.]);
+        let values = Buffer::from_vec(Device::CPU, vec![1., 2., 3., 4.]);
         let mut out = Buffer::default();
         repeat(heads, 1, &values, &mut out);
         assert_eq!(out.cpu(), [1., 2., 1., 2., 3., 4., 3., 4.]);
-        let dout = Buffer::from_vec(Device::Cpu, vec![1., 10., 2., 20., 3., 30., 4., 40.]);
+        let dout = Buffer::from_vec(Device::CPU, vec![1., 10., 2., 20., 3., 30., 4., 40.]);
         let mut dvalues = Buffer::default();
         reduce(heads, 1, &dout, &mut dvalues);
         assert_eq!(dvalues.cpu(), [3., 30., 7., 70.]);

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use super::few_rows::{self, Way};
 use super::frozen::Weights;
-use super::gemm::{Size, Strides, gemm};
+use super::gemm::{Size, Strides, gemm_in};
 use super::parallel::{add_column_sums, rows_in_piece, run};
 use super::{Buffer, Param, ParamMut};
+use crate::device::Precision;
 
 /// Sizes of a linear map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,9 @@ pub fn forward(shape: Shape, x: &Buffer, weight: Param, bias: Option<Param>, y: 
         if let Some(bias) = bias {
             fill_rows(y, bias.cpu(member));
         }
-        through(Way::Forward, shape, &x.cpu()[shape.x(member)], weight.weights(member), y, bias.is_some());
+        let x = &x.cpu()[shape.x(member)];
+        let product = Through { shape, way: Way::Forward, precision: weight.precision() };
+        product.of(x, weight.weights(member), y, bias.is_some());
     }
 }
 
@@ -88,7 +91,8 @@ pub fn backward_input(shape: Shape, dy: &Buffer, weight: Param, dx: &mut Buffer,
     dx.resize(members * rows * inputs);
     for member in 0..members {
         let (dy, dx) = (&dy.cpu()[shape.y(member)], &mut dx.cpu_mut()[shape.x(member)]);
-        through(Way::Backward, shape, dy, weight.weights(member), dx, accumulate);
+        let product = Through { shape, way: Way::Backward, precision: weight.precision() };
+        product.of(dy, weight.weights(member), dx, accumulate);
     }
 }
 
@@ -96,61 +100,63 @@ pub fn backward_input(shape: Shape, dy: &Buffer, weight: Param, dx: &mut Buffer,
 /// still large enough for a product at full speed.
 const WIDENED: usize = 1 << 23;
 
-/// y = x · Wᵀ or dx = dy · W of one member, added to what stands there if `accumulate`.
-fn through(way: Way, shape: Shape, x: &[f32], weight: Weights<'_>, y: &mut [f32], accumulate: bool) {
-    let Shape { rows, inputs, outputs, .. } = shape;
-    // a head of a few classes is no work for anybody
-    if rows <= few_rows::MOST_ROWS && outputs.min(inputs) >= few_rows::LEAST_WIDTH {
-        return few_rows::product(way, [outputs, inputs], x, weight, y, accumulate);
-    }
-    if let Weights::F32(weight) = weight {
-        return whole(way, shape, 0..outputs, x, weight, y, accumulate);
-    }
-    let together = (WIDENED / inputs.max(1)).max(1);
-    let mut wide = vec![0.0; together.min(outputs) * inputs];
-    if outputs == 0 && way == Way::Backward && !accumulate {
-        y.fill(0.0);
-    }
-    for start in (0..outputs).step_by(together) {
-        let part = start..outputs.min(start + together);
-        let wide = &mut wide[..part.len() * inputs];
-        weight.widen_all(part.start * inputs, wide);
-        // what the parts give to each output stands apart; what they give to inputs adds up
-        let onto = accumulate || way == Way::Backward && start > 0;
-        whole(way, shape, part, x, wide, y, onto);
-    }
+/// The product of one member's rows with its weight.
+#[derive(Clone, Copy)]
+struct Through {
+    shape: Shape,
+    way: Way,
+    precision: Precision,
 }
 
-/// The product with a part of the outputs, whose weights are `weight`.
-fn whole(
-    way: Way,
-    Shape { rows, inputs, outputs, .. }: Shape,
-    part: Range<usize>,
-    x: &[f32],
-    weight: &[f32],
-    y: &mut [f32],
-    accumulate: bool,
-) {
-    if part.is_empty() && way == Way::Forward {
-        return;
+impl Through {
+    /// y = x · Wᵀ or dx = dy · W, added to what stands there if `accumulate`.
+    fn of(self, x: &[f32], weight: Weights<'_>, y: &mut [f32], accumulate: bool) {
+        let Shape { rows, inputs, outputs, .. } = self.shape;
+        // a head of a few classes is no work for anybody
+        if rows <= few_rows::MOST_ROWS && outputs.min(inputs) >= few_rows::LEAST_WIDTH {
+            return few_rows::product(self.way, [outputs, inputs], x, weight, y, accumulate);
+        }
+        if let Weights::F32(weight) = weight {
+            return self.part(0..outputs, x, weight, y, accumulate);
+        }
+        let together = (WIDENED / inputs.max(1)).max(1);
+        let mut wide = vec![0.0; together.min(outputs) * inputs];
+        if outputs == 0 && self.way == Way::Backward && !accumulate {
+            y.fill(0.0);
+        }
+        for start in (0..outputs).step_by(together) {
+            let part = start..outputs.min(start + together);
+            let wide = &mut wide[..part.len() * inputs];
+            weight.widen_all(part.start * inputs, wide);
+            // what parts give to outputs stands apart; what they give to inputs adds up
+            let onto = accumulate || self.way == Way::Backward && start > 0;
+            self.part(part, x, wide, y, onto);
+        }
     }
-    let of_inputs = Strides::row_major(inputs);
-    let of_outputs = Strides::row_major(outputs);
-    match way {
-        Way::Forward => gemm(
-            Size { m: rows, n: part.len(), k: inputs },
-            (x, of_inputs),
-            (weight, Strides::transposed(inputs)),
-            (&mut y[part.start..], of_outputs),
-            accumulate,
-        ),
-        Way::Backward => gemm(
-            Size { m: rows, n: inputs, k: part.len() },
-            (&x[part.start.min(x.len())..], of_outputs),
-            (weight, of_inputs),
-            (y, of_inputs),
-            accumulate,
-        ),
+
+    /// The same with some of the outputs, whose weights are `weight`.
+    fn part(self, part: Range<usize>, x: &[f32], weight: &[f32], y: &mut [f32], accumulate: bool) {
+        let Shape { rows, inputs, outputs, .. } = self.shape;
+        let of_inputs = Strides::row_major(inputs);
+        let of_outputs = Strides::row_major(outputs);
+        match self.way {
+            Way::Forward => gemm_in(
+                self.precision,
+                Size { m: rows, n: part.len(), k: inputs },
+                (x, of_inputs),
+                (weight, Strides::transposed(inputs)),
+                (y.get_mut(part.start..).unwrap_or_default(), of_outputs),
+                accumulate,
+            ),
+            Way::Backward => gemm_in(
+                self.precision,
+                Size { m: rows, n: inputs, k: part.len() },
+                (x.get(part.start..).unwrap_or_default(), of_outputs),
+                (weight, of_inputs),
+                (y, of_inputs),
+                accumulate,
+            ),
+        }
     }
 }
 
@@ -167,7 +173,8 @@ pub fn backward_weight(shape: Shape, x: &Buffer, dy: &Buffer, mut dweight: Param
         return on_gpu::backward_weight(gpu, shape, x, dy, &dweight);
     }
     for member in 0..members {
-        gemm(
+        gemm_in(
+            dweight.precision(),
             Size { m: outputs, n: inputs, k: rows },
             (&dy.cpu()[shape.y(member)], Strides::transposed(outputs)),
             (&x.cpu()[shape.x(member)], Strides::row_major(inputs)),

@@ -10,6 +10,7 @@ pub mod activation;
 pub mod adam;
 pub mod arena;
 pub mod attention;
+mod brain;
 pub mod buffer;
 pub mod convolution;
 pub mod cross_entropy;
@@ -44,7 +45,7 @@ pub use rows::{DropoutKey, Rows};
 /// The reason of its driver, where a call was refused: memory that is not there, most of all.
 pub fn check(device: crate::device::Device) -> Result<(), String> {
     match device {
-        crate::device::Device::Cpu => Ok(()),
+        crate::device::Device::Cpu(_) => Ok(()),
         #[cfg(feature = "cuda")]
         device => cuda::check(device),
     }
@@ -53,7 +54,7 @@ pub fn check(device: crate::device::Device) -> Result<(), String> {
 /// Waits until a device has done everything that it was given, so that a clock can be read.
 pub fn wait(device: crate::device::Device) {
     match device {
-        crate::device::Device::Cpu => {}
+        crate::device::Device::Cpu(_) => {}
         #[cfg(feature = "cuda")]
         device => cuda::wait(device),
     }

@@ -157,7 +157,7 @@ mod tests {
     fn means_take_real_tokens_or_the_whole_segment() {
         let mut rows = Rows::packed(&[2, 2, 1]);
         rows.real = Some(vec![true, false, true, true, false]);
-        let x = Buffer::from_vec(Device::Cpu, vec![1., 3., 5., 6., 9.]);
+        let x = Buffer::from_vec(Device::CPU, vec![1., 3., 5., 6., 9.]);
         let mut y = Buffer::default();
         pool_mean(1, 1, &rows, false, &x, &mut y);
         assert_eq!(y.cpu(), [1., 5.5, 0.]);
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_row_gathered_twice_gets_both_gradients_and_the_others_none() {
-        let dy = Buffer::from_vec(Device::Cpu, vec![1., 2., 3., 4., 5., 6.]);
-        let mut dx = Buffer::from_vec(Device::Cpu, vec![f32::NAN; 3]);
+        let dy = Buffer::from_vec(Device::CPU, vec![1., 2., 3., 4., 5., 6.]);
+        let mut dx = Buffer::from_vec(Device::CPU, vec![f32::NAN; 3]);
         scatter(2, 1, &[1, 1, 0], 2, &dy, &mut dx);
         assert_eq!(dx.cpu(), [3., 3., 6., 9.]);
     }

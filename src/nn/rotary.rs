@@ -111,7 +111,7 @@ mod tests {
         let mut table = Table::new(vec![1.0, 0.1, 0.013], 1.25);
         table.cover(&rows);
         let x = (0..2 * 6 * 30).map(|i| (f64::from(i) * 0.7).sin() as f32).collect();
-        (table, rows, Buffer::from_vec(Device::Cpu, x))
+        (table, rows, Buffer::from_vec(Device::CPU, x))
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let y: Vec<f32> = x.cpu().iter().map(|x| (x * 3.0).cos()).collect();
         let mut ax = x.clone();
         forward(SHAPE, &table, &rows, &mut ax);
-        let mut aty = Buffer::from_vec(Device::Cpu, y.clone());
+        let mut aty = Buffer::from_vec(Device::CPU, y.clone());
         backward(SHAPE, &table, &rows, &mut aty);
         let dot = |a: &[f32], b: &[f32]| -> f64 {
             a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()

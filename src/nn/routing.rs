@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn weights_are_the_renormalised_softmax_of_the_best() {
-        let scores = Buffer::from_vec(Device::Cpu, vec![1.0, 3.0, 2.0, 0.0, 0.0, 0.0]);
+        let scores = Buffer::from_vec(Device::CPU, vec![1.0, 3.0, 2.0, 0.0, 0.0, 0.0]);
         let mut routes = Routes::default();
         choose(1, 2, 3, 2, &scores, &mut routes);
         let share = 1.0 / (1.0 + (-1.0_f32).exp());

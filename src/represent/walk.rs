@@ -73,14 +73,14 @@ impl<'a> Walk<'a> {
             return Err(Error::NoTexts.into());
         }
         let members = [Member { checkpoint: outside, table: &model.tensors, layer: None }];
-        let around = build::around(&mut Target::Frozen(Device::Cpu, &members), &model.spec)?;
+        let around = build::around(&mut Target::Frozen(Device::CPU, &members), &model.spec)?;
         Ok(Self {
             model,
             texts,
             pooling,
             batch: batch.max(1),
             around,
-            values: Arena::zeros(Device::Cpu, Arc::default(), 1),
+            values: Arena::zeros(Device::CPU, Arc::default(), 1),
             state: around::State::default(),
             block_state: block::State::default(),
             x: Buffer::default(),
@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
         let used = Used::new(self.model, outside, self.texts);
         let checkpoint = Checkpoint { tensors: &used, ..outside };
         let members = [Member { checkpoint, table: &self.model.tensors, layer: None }];
-        let mut target = Target::Frozen(Device::Cpu, &members);
+        let mut target = Target::Frozen(Device::CPU, &members);
         let embeddings = build::embeddings(&mut target, &used.spec(self.model))?;
         let mut state = embeddings::State::default();
         for start in (0..self.texts.len()).step_by(self.batch) {
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         let own = Self::weights_of(self.model, layer);
         let members = [Member { checkpoint: weights, table: &self.model.tensors, layer: Some(own) }];
         let bias = self.around.relative_bias.as_ref();
-        let mut target = Target::Frozen(Device::Cpu, &members);
+        let mut target = Target::Frozen(Device::CPU, &members);
         let block = build::block(&mut target, own, block_spec, Scope::Sequence, bias)?;
         // its table of rotations is the layer's own: families mix local and global frequencies
         self.block_state = block::State::default();

@@ -277,7 +277,7 @@ pub fn estimate(
         cells: cells.len(),
         download_bytes: bytes.other + bytes.each * (layers.len() as u64).saturating_sub(bytes.cached_layers),
         disk_peak_bytes: bytes.each * on_disk,
-        memory_peak_bytes: memory_bytes(sizes, work, Held::of(study), study.stack as u64),
+        memory_peak_bytes: memory_bytes(sizes, work, Held::of(study), study.stack.members() as u64),
         seconds: seconds(study.train),
         plug_seconds: seconds(TrainMode::Plug),
         basis: rate.basis,
@@ -323,6 +323,13 @@ pub fn fit(
         }
     }
     Ok(fit)
+}
+
+/// Most members, up to `most`, whose worker fits into nine tenths of a device's memory; one at least.
+/// All of that memory is counted and not what is free, so that the same command means the same cells.
+pub fn stack_within(needed: &dyn Fn(usize) -> u64, memory: u64, most: usize) -> usize {
+    let room = memory / 10 * 9;
+    (2..=most).take_while(|members| needed(*members) <= room).last().unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -393,6 +400,12 @@ mod tests {
         // cells with a trained layer are not stacked: four frozen ones need nearly as much
         let both = memory_bytes(&published(), &sst2(), Held { trained_layer: true, ..held }, 4);
         assert_eq!(both - stacked, published().layer_one_token * 4);
+    }
+
+    #[test]
+    fn a_stack_takes_what_a_device_holds() {
+        let needed = |members: usize| 100 * members as u64;
+        assert_eq!([999, 2000, 80_000, 50].map(|memory| stack_within(&needed, memory, 32)), [8, 18, 32, 1]);
     }
 
     #[test]

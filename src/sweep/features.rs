@@ -7,7 +7,7 @@ use std::path::Path;
 use super::inputs::Opened;
 use super::{Error, canonical};
 use crate::data::encode::EncodedSplit;
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::error::Failure;
 use crate::hub::{self, ModelName, Repository, Settings, unwatched};
 use crate::models::head::HeadSpec;
@@ -42,14 +42,18 @@ impl Frozen<'_> {
         gold: Gold,
     ) -> Result<FeatureSet, Failure> {
         let width = self.slm.model.spec.hidden_size;
-        let key = canonical::id(&serde_json::json!({
+        let mut decides = serde_json::json!({
             "numerics": super::plan::NUMERICS_VERSION,
             "slm": self.slm.repository.identity(),
             "pooling": format!("{:?}", self.pooling),
             "ids": encoded.ids,
             "types": encoded.type_ids,
             "offsets": encoded.offsets,
-        }));
+        });
+        if self.device.precision() != Precision::F32 {
+            decides["precision"] = self.device.precision().to_string().into();
+        }
+        let key = canonical::id(&decides);
         let path = self.folder.join(format!("{key}.safetensors"));
         let kept = self.kept(&path, tokens.len() * width);
         let numbers = match kept {

@@ -40,7 +40,7 @@ impl Options {
     pub fn of(plan: &Plan) -> Self {
         Self {
             jobs: 1,
-            stack: plan.study.stack,
+            stack: plan.study.stack.members(),
             order: Order::SeedsOutside,
             fail_fast: false,
             retries: 0,

@@ -40,7 +40,7 @@ pub use local::{Engine, Options, SweepOutcome};
 pub use order::Order;
 pub use plan::{Cell, Inputs, ModelAt, Plan, TaskAt};
 pub use provide::Provider;
-pub use settings::{HyperParameters, Limits, Oom, Save, Seeds, TrainMode, WindowMode};
+pub use settings::{HyperParameters, Limits, Oom, Save, Seeds, Stack, TrainMode, WindowMode};
 pub use study::{CheckedStudy, Study};
 pub use worker::WorkerCommand;
 

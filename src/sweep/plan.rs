@@ -323,8 +323,14 @@ fn config(study: &Study, inputs: &Inputs, condition: Condition, layer: Option<us
         "hyper_parameters": study.hyper_parameters,
         "as_published": published.collect::<Vec<_>>(),
         "limits": study.limits,
-        "device": inputs.device.split(':').next(),
+        "device": kind(&inputs.device),
         "threads": inputs.threads,
         "stack": study.stack,
     })
+}
+/// A device without its number, which decides nothing: `cuda/bf16` of `cuda:1/bf16`.
+fn kind(device: &str) -> String {
+    let (place, precision) = device.split_once('/').unwrap_or((device, ""));
+    let kind = place.split(':').next().unwrap_or(place);
+    if precision.is_empty() { kind.to_owned() } else { format!("{kind}/{precision}") }
 }

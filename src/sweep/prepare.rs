@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::cost::{self, Estimate, LayerBytes, Rate, Sizes, Workload};
+use super::cost::{self, Estimate, Held, LayerBytes, Rate, Sizes, Workload};
 use super::inputs::{self, Opened};
 use super::plan::{Inputs, Plan, TaskAt};
-use super::{AsPublished, CheckedStudy, Error, Pooling};
+use super::{AsPublished, CheckedStudy, Error, Pooling, Stack};
 use crate::data::{self, Dataset, Source, SplitFiles, TaskSpec};
 use crate::device::Choice;
 use crate::error::{Context, Failure};
@@ -90,23 +90,7 @@ pub fn prepare(
     }
     let synthetic = std::iter::once(&task).chain(&eval).all(|it| is_embedded(&it.definition));
 
-    // 3. The plan
-    let pooling = study.pooling.unwrap_or(if slm.model.spec.causal { Pooling::Last } else { Pooling::Cls });
-    let inputs = Inputs {
-        llm: llm.at(&study.llm, &llm_name),
-        slm: slm.at(&study.slm, &slm_name),
-        task,
-        eval,
-        layers: chosen,
-        pooling,
-        device: device.to_string(),
-        threads: study.threads.unwrap_or(machine.threads),
-        cache: Some(settings.bundles.clone()),
-        host: machine.host,
-    };
-    let plan = Plan::build(study, inputs)?;
-
-    // 4. Sizes
+    // 3. Sizes
     let scope = inputs::scope(study);
     let index = llm.repository.tensor_index()?;
     let layer_bytes = |scope: Scope| -> Result<u64, Failure> {
@@ -126,6 +110,31 @@ pub fn prepare(
         epochs: study.hyper_parameters.epochs as u64,
         batch_size: study.hyper_parameters.batch_size as u64,
     };
+    let stack = match (study.stack, device.memory()) {
+        (Stack::Members(members), _) => members,
+        (Stack::Auto, None) => 1,
+        (Stack::Auto, Some(memory)) => {
+            let needed = |stack: usize| cost::memory_bytes(&sizes, &work, Held::of(study), stack as u64);
+            cost::stack_within(&needed, memory, chosen.len())
+        }
+    };
+
+    // 4. The plan
+    let pooling = study.pooling.unwrap_or(if slm.model.spec.causal { Pooling::Last } else { Pooling::Cls });
+    let inputs = Inputs {
+        llm: llm.at(&study.llm, &llm_name),
+        slm: slm.at(&study.slm, &slm_name),
+        task,
+        eval,
+        layers: chosen,
+        pooling,
+        device: device.to_string(),
+        threads: study.threads.unwrap_or(machine.threads),
+        cache: Some(settings.bundles.clone()),
+        host: machine.host,
+    };
+    let plan = Plan::build(&study.with_stack(stack), inputs)?;
+
     let each = layer_bytes(scope)?;
     let here = llm.repository.is_local();
     let bytes = LayerBytes {

@@ -94,6 +94,72 @@ impl std::fmt::Display for Seeds {
     }
 }
 
+/// How many members train together as one batched computation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// On a GPU as many as its memory holds; on a CPU, whose threads one member keeps busy, one.
+    Auto,
+    /// So many.
+    Members(usize),
+}
+
+impl Stack {
+    /// As many; 1 while nobody has decided.
+    pub fn members(self) -> usize {
+        match self {
+            Self::Auto => 1,
+            Self::Members(members) => members,
+        }
+    }
+}
+
+impl FromStr for Stack {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            number => number
+                .parse()
+                .map(Self::Members)
+                .map_err(|_| "expected how many, such as `8`, or `auto`".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Members(members) => write!(f, "{members}"),
+        }
+    }
+}
+
+impl Serialize for Stack {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Members(members) => members.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Stack {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected how many, such as `8`, or `\"auto\"`")]
+        enum Written {
+            Number(usize),
+            Word(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(members) => Ok(Self::Members(members)),
+            Written::Word(word) => word.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
 /// How a cell is trained; the defaults are the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -19,6 +19,8 @@ use crate::runs::{Lease, clock};
 
 /// How long the engine sleeps at most between two looks at its workers.
 const TICK: Duration = Duration::from_millis(20);
+/// The same while a worker that has said everything is about to end.
+const SHORT_TICK: Duration = Duration::from_millis(1);
 /// How often it looks at cells that other engines are at.
 const LOOK_ELSEWHERE: Duration = Duration::from_millis(200);
 
@@ -121,7 +123,9 @@ impl<'a, 'o> Shift<'a, 'o> {
             if self.running.is_empty() && (self.level > 0 || nothing_left) {
                 return;
             }
-            if let Ok(message) = self.inbox.recv_timeout(TICK) {
+            let leaving = self.running.values().any(|running| running.closed);
+            let tick = if leaving { SHORT_TICK } else { TICK };
+            if let Ok(message) = self.inbox.recv_timeout(tick) {
                 self.hear(message);
                 while let Ok(message) = self.inbox.try_recv() {
                     self.hear(message);

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{HyperParameters, Limits, Save, Seeds, TrainMode, WindowMode};
+use super::settings::{HyperParameters, Limits, Save, Seeds, Stack, TrainMode, WindowMode};
 use super::{AsPublished, Error, Invalid, Mask, PlugMode, Pooling, Switches};
 use crate::device::Choice;
 use crate::error::did_you_mean;
@@ -61,7 +61,7 @@ pub struct Study {
     /// Threads of a worker; all that the machine has, shared by the workers, unless given.
     pub threads: Option<usize>,
     /// Members trained together.
-    pub stack: usize,
+    pub stack: Stack,
     /// Which weights are kept.
     pub save: Save,
     /// Seed of the splits that a task does not come with, apart from the seeds of the runs.
@@ -89,7 +89,7 @@ impl Default for Study {
             as_published: Switches::default(),
             device: "auto".into(),
             threads: None,
-            stack: 1,
+            stack: Stack::Members(1),
             save: Save::None,
             split_seed: 0,
             limits: Limits::default(),
@@ -100,6 +100,13 @@ impl Default for Study {
 /// A study whose values can be; had from [`Study::check`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedStudy(Study);
+
+impl CheckedStudy {
+    /// The same with stacks of so many members.
+    pub(super) fn with_stack(&self, members: usize) -> Self {
+        Self(Study { stack: Stack::Members(members), ..self.0.clone() })
+    }
+}
 
 impl std::ops::Deref for CheckedStudy {
     type Target = Study;
@@ -254,7 +261,7 @@ impl Study {
         count("hyper_parameters.batch_size", Some(hyper.batch_size), 1, "at least 1");
         // two special tokens and one of the text
         count("hyper_parameters.max_length", Some(hyper.max_length), 3, "at least 3");
-        count("stack", Some(self.stack), 1, "at least 1");
+        count("stack", Some(self.stack.members()), 1, "at least 1");
         count("threads", self.threads, 1, "at least 1");
         count("limits.max_train_examples", self.limits.max_train_examples, 1, "at least 1");
         count("limits.max_eval_examples", self.limits.max_eval_examples, 1, "at least 1");

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn logits_of_another_shape_are_refused() {
-        let logits = Buffer::from_vec(crate::device::Device::Cpu, vec![0.0; 5]);
+        let logits = Buffer::from_vec(crate::device::Device::CPU, vec![0.0; 5]);
         let refused = TWO_CLASSES.loss(
             &Rows::packed(&[1, 1]),
             &logits,

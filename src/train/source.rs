@@ -278,11 +278,11 @@ mod tests {
     #[test]
     fn features_are_rows_of_examples() {
         let gold = Gold::Classes(vec![0, 1]);
-        let set = FeatureSet::pooled(Device::Cpu, vec![1., 2., 3., 4.], 2, vec![7, 8], gold.clone()).unwrap();
+        let set = FeatureSet::pooled(Device::CPU, vec![1., 2., 3., 4.], 2, vec![7, 8], gold.clone()).unwrap();
         let Input::Features(batch) = set.input(&[1, 0]) else { panic!("features") };
         assert_eq!(batch.numbers.to_vec(), [3., 4., 1., 2.]);
         assert!(batch.rows.single());
-        assert!(FeatureSet::pooled(Device::Cpu, vec![1., 2., 3.], 2, vec![7, 8], gold).is_err());
+        assert!(FeatureSet::pooled(Device::CPU, vec![1., 2., 3.], 2, vec![7, 8], gold).is_err());
     }
 
     #[test]

@@ -256,7 +256,7 @@ pub struct Steps<'a> {
 
 /// Recomputes one oracle directory.
 pub fn run(directory: &Path) -> Report {
-    run_observed(directory, &mut Steps { device: Device::Cpu, packed: false, observe: &mut |_| {} })
+    run_observed(directory, &mut Steps { device: Device::CPU, packed: false, observe: &mut |_| {} })
 }
 
 /// Recomputes one oracle directory and tells every step of fine-tuning that it recomputes.

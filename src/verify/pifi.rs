@@ -106,7 +106,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
     if spec.method == "pifi" {
         let llm = spec.llm.as_ref().ok_or_else(|| malformed("names no `llm`".to_owned()))?;
         // of one token an example, a GPU computes any layer: the block is checked when it is built
-        let large = match Part::open(&directory.join(llm), Device::Cpu)? {
+        let large = match Part::open(&directory.join(llm), Device::CPU)? {
             Ok(part) => part,
             Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
         };

@@ -113,8 +113,8 @@ impl Case {
     /// Forward and backward by the library. Outputs that are to be overwritten start as NaN, and
     /// gradients that are to be added to start as 1, which is taken off again.
     pub(crate) fn run(&self) -> Results {
-        let buffer = |numbers: &[f32]| Buffer::from_vec(Device::Cpu, numbers.to_vec());
-        let dirty = || Buffer::from_vec(Device::Cpu, vec![f32::NAN; 7]);
+        let buffer = |numbers: &[f32]| Buffer::from_vec(Device::CPU, numbers.to_vec());
+        let dirty = || Buffer::from_vec(Device::CPU, vec![f32::NAN; 7]);
         let [q, k, v, _, position_keys, position_queries] =
             [0, 1, 2, 3, 4, 5].map(|i| buffer(&self.inputs[i]));
         let table_len = self.inputs[TABLE].len() / self.shape.members;
@@ -122,8 +122,8 @@ impl Case {
         layout.push("before", &[3]);
         let slot = layout.push("table", &[table_len]);
         let layout = Arc::new(layout);
-        let mut values = Arena::zeros(Device::Cpu, layout.clone(), self.shape.members);
-        let mut grads = Arena::zeros(Device::Cpu, layout, self.shape.members);
+        let mut values = Arena::zeros(Device::CPU, layout.clone(), self.shape.members);
+        let mut grads = Arena::zeros(Device::CPU, layout, self.shape.members);
         grads.buffer_mut().fill(1.0);
         for member in 0..self.shape.members {
             let numbers = &self.inputs[TABLE][member * table_len..][..table_len];

@@ -52,17 +52,17 @@ fn check(shape: Shape, rows: &Rows) {
     let weight = layout.push("weight", &[outputs, inputs / groups, taps]);
     let bias = layout.push("bias", &[outputs]);
     let layout = Arc::new(layout);
-    let mut values = Arena::zeros(Device::Cpu, layout.clone(), members);
+    let mut values = Arena::zeros(Device::CPU, layout.clone(), members);
     let numbers = random(3, members * (weight_len + outputs));
     values.buffer_mut().cpu_mut().copy_from_slice(&numbers);
     // weight and bias accumulate: both start at 1
-    let mut dweight = Arena::zeros(Device::Cpu, layout.clone(), members);
-    let mut dbias = Arena::zeros(Device::Cpu, layout, members);
+    let mut dweight = Arena::zeros(Device::CPU, layout.clone(), members);
+    let mut dbias = Arena::zeros(Device::CPU, layout, members);
     dweight.buffer_mut().fill(1.0);
     dbias.buffer_mut().fill(1.0);
 
     let convolution = Convolution { shape, rows };
-    let buffer = |numbers: &[f32]| Buffer::from_vec(Device::Cpu, numbers.to_vec());
+    let buffer = |numbers: &[f32]| Buffer::from_vec(Device::CPU, numbers.to_vec());
     let mut scratch = Scratch::default();
     let mut y = buffer(&[f32::NAN; 3]);
     let mut dx = buffer(&[f32::NAN; 3]);

@@ -175,6 +175,9 @@ const ROWS: &[Row] = &[
     ),
     // places
     typed("a GPU that is not there", "STUDY --device cuda:0", 1, &["`cuda:0` was asked for", "--device cpu"]),
+    typed("a GPU's precision on a CPU", "STUDY --device cpu --precision tf32", 1, &["no tf32", "only a GPU"]),
+    typed("an unknown precision", "STUDY --precision half", 2, &["'half'", "bf16"]),
+    typed("a word for a stack", "STUDY --stack many", 2, &["such as `8`, or `auto`"]),
     typed("an unknown device", "STUDY --device gpu", 2, &["`device` is `gpu`", "`cuda:N`"]),
     typed("a study outside the outputs", "STUDY --study ../x", 2, &["`../x` cannot name a study"]),
     typed("a study file that is not there", "layers --config none.toml", 2, &["`none.toml`"]),

@@ -49,7 +49,7 @@ fn name(rows: &mut Rows) {
 /// Computes on both devices and compares every result within its tolerance.
 pub(crate) fn agree(what: &str, tolerance: f64, compute: impl Fn(Device) -> Vec<(&'static str, Vec<f32>)>) {
     let Some(gpu) = device() else { return };
-    let expected = compute(Device::Cpu);
+    let expected = compute(Device::CPU);
     let found = compute(gpu);
     assert_eq!(nn::check(gpu), Ok(()), "{what}");
     assert_eq!(expected.len(), found.len());

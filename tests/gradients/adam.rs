@@ -16,7 +16,7 @@ const STEPS: u64 = 50;
 fn arena(members: usize) -> (Arena, [Slot; 3]) {
     let mut layout = Layout::default();
     let slots = [layout.push("a", &[5]), layout.push("b", &[4]), layout.push("c", &[9001])];
-    let mut values = Arena::zeros(Device::Cpu, Arc::new(layout), members);
+    let mut values = Arena::zeros(Device::CPU, Arc::new(layout), members);
     for member in 0..members {
         let len = values.layout().len();
         values.member_mut(member).copy_from_slice(&random(10 + member as u64, len));
@@ -25,7 +25,7 @@ fn arena(members: usize) -> (Arena, [Slot; 3]) {
 }
 
 fn zeros(like: &Arena) -> Arena {
-    Arena::zeros(Device::Cpu, like.layout().clone(), like.members())
+    Arena::zeros(Device::CPU, like.layout().clone(), like.members())
 }
 
 fn gradient(step: u64, member: usize, len: usize) -> Vec<f32> {
@@ -38,7 +38,7 @@ fn rate(step: u64) -> f64 {
 
 fn train(adam: Adam, members: usize, first_member: usize, scale: &[f32]) -> (Arena, Arena) {
     let (mut values, slots) = arena(first_member + members);
-    let mut kept = Arena::zeros(Device::Cpu, values.layout().clone(), members);
+    let mut kept = Arena::zeros(Device::CPU, values.layout().clone(), members);
     for member in 0..members {
         kept.member_mut(member).copy_from_slice(values.member(first_member + member));
     }

@@ -34,7 +34,7 @@ fn trainable(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operati
 /// A frozen weight, the same for all members.
 fn frozen(rows: usize, inputs: usize, outputs: usize, check: impl Fn(&Operation)) {
     let shape = |members| Shape { members, rows, inputs, outputs };
-    let weight = |members| Frozen::new(Device::Cpu, vec![random(2, inputs * outputs); members]);
+    let weight = |members| Frozen::new(Device::CPU, vec![random(2, inputs * outputs); members]);
     check(&Operation {
         inputs: vec![random(1, K * rows * inputs)],
         forward: &|members, values| {
@@ -82,13 +82,13 @@ fn every_number_of_rows_and_every_dtype_matches_the_definition() {
         let weight: Vec<f64> = halves.iter().map(|x| x.to_f64()).collect();
         let bytes = halves.iter().flat_map(|x| x.to_le_bytes()).collect();
         let kept = [Stored::Bf16(bytes), Stored::F32(halves.iter().map(|x| x.to_f32()).collect())]
-            .map(|stored| Frozen::matrices(Device::Cpu, vec![stored]));
+            .map(|stored| Frozen::matrices(Device::CPU, vec![stored]));
         for rows in [0, 1, 8, 9, 16, 17, 32, 33, 64, 65] {
             let shape = Shape { members: 1, rows, inputs, outputs };
             let (x, dy) = (random(1, rows * inputs), random(3, rows * outputs));
             for frozen in &kept {
                 for accumulate in [false, true] {
-                    let bias = Frozen::new(Device::Cpu, vec![random(4, outputs)]);
+                    let bias = Frozen::new(Device::CPU, vec![random(4, outputs)]);
                     let (mut y, mut dx) = (used(), buffer(&random(5, rows * inputs)));
                     let before = dx.to_vec();
                     let added = accumulate.then(|| bias.param());

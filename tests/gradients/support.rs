@@ -140,13 +140,13 @@ impl Params {
             })
             .collect();
         let layout = Arc::new(layout);
-        let mut arena = Arena::zeros(Device::Cpu, layout.clone(), members);
+        let mut arena = Arena::zeros(Device::CPU, layout.clone(), members);
         for (value, &slot) in values.iter().zip(&slots) {
             for member in 0..members {
                 arena.param_mut(slot).cpu(member).copy_from_slice(&value[member * slot.len..][..slot.len]);
             }
         }
-        Self { values: arena, grads: Arena::zeros(Device::Cpu, layout, members), slots }
+        Self { values: arena, grads: Arena::zeros(Device::CPU, layout, members), slots }
     }
 
     pub(crate) fn value(&self, number: usize) -> Param<'_> {
@@ -177,7 +177,7 @@ pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
 }
 
 pub(crate) fn buffer(numbers: &[f32]) -> Buffer {
-    Buffer::from_vec(Device::Cpu, numbers.to_vec())
+    Buffer::from_vec(Device::CPU, numbers.to_vec())
 }
 
 /// Output of an earlier step, to be overwritten.

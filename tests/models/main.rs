@@ -1,6 +1,8 @@
 //! Probes over the reference checkpoints: stacking, frozen weights, gradients through a frozen
 //! layer, the one-token path.
 
+mod stack;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +55,7 @@ fn stack(llm: &Part, layers: &[usize], scope: Scope) -> Block {
         .map(|&layer| Member { checkpoint: llm.checkpoint(), table: &llm.model.tensors, layer: Some(layer) })
         .collect();
     let spec = &llm.model.spec.blocks[layers[0]];
-    build::block(&mut Target::Frozen(Device::Cpu, &members), layers[0], spec, scope, None).expect("a block")
+    build::block(&mut Target::Frozen(Device::CPU, &members), layers[0], spec, scope, None).expect("a block")
 }
 
 #[derive(Clone, Copy)]
@@ -90,7 +92,7 @@ fn probe(setting: Setting, layers: &[usize], scope: Scope) -> (Probe, Arena) {
     let spec = spec(setting, &slm, &llm);
     let probe = Probe::new(&spec, layers.len(), Some(Layer::Frozen(Box::new(stack(&llm, layers, scope)))))
         .expect("a probe");
-    let mut values = probe.arena(Device::Cpu);
+    let mut values = probe.arena(Device::CPU);
     for member in 0..layers.len() {
         probe.parameters().load(&mut values, member, &slm.checkpoint()).expect("weights");
         probe.parameters().initialise(&mut values, member, Seed(5));
@@ -115,7 +117,7 @@ fn pass(probe: &mut Probe, values: &Arena, pass: Pass) -> (Vec<f32>, Arena, Vec<
     let mut losses = vec![0.0; members];
     let mut dlogits = Buffer::default();
     cross_entropy::forward_backward(members, 4, 3, &logits, &[0, 2, 1, 1], 0.05, &mut losses, &mut dlogits);
-    let mut gradients = probe.arena(Device::Cpu);
+    let mut gradients = probe.arena(Device::CPU);
     probe.backward(values, &dlogits, &mut gradients);
     (logits.to_vec(), gradients, losses)
 }
@@ -208,7 +210,7 @@ fn trained(setting: Setting, layer: usize, scope: Scope) -> (Probe, Arena) {
     let (slm, llm) = (open(setting.slm), open(setting.llm));
     let trained = Layer::Trained { model: &llm.model, layer, scope };
     let probe = Probe::new(&spec(setting, &slm, &llm), 1, Some(trained)).expect("a probe");
-    let mut values = probe.arena(Device::Cpu);
+    let mut values = probe.arena(Device::CPU);
     probe.parameters().load(&mut values, 0, &slm.checkpoint()).expect("weights");
     probe.parameters().load_layer(&mut values, 0, &llm.checkpoint()).expect("weights");
     probe.parameters().initialise(&mut values, 0, Seed(5));

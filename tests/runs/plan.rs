@@ -1,7 +1,9 @@
 //! Plans: which cells there are, and what their ids depend on.
 
 use pifi_probe::runs::{Condition, Control};
-use pifi_probe::sweep::{Cell, Error, Mask, Order, Plan, PlugMode, Save, Seeds, Study, TrainMode, canonical};
+use pifi_probe::sweep::{
+    Cell, Error, Inputs, Mask, Order, Plan, PlugMode, Save, Seeds, Stack, Study, TrainMode, canonical,
+};
 
 use crate::fixture::{inputs, plan, study};
 
@@ -52,7 +54,7 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
         |s| s.seeds = Seeds::List(vec![5, 6]),
         |s| s.limits.max_eval_examples = Some(7),
         |s| s.as_published = "drop-last".parse().expect("a switch"),
-        |s| s.stack = 2,
+        |s| s.stack = Stack::Members(2),
         |s| s.split_seed = 1,
         |s| s.train = TrainMode::Plug,
     ];
@@ -61,6 +63,15 @@ fn ids_are_all_different_and_change_with_what_decides_and_only_with_that() {
         change(&mut changed);
         assert!(all(changed).iter().all(|id| !reference.contains(id)), "change {at}");
     }
+    // a precision decides, the number of a GPU does not
+    let on = |device: &str| {
+        let inputs = Inputs { device: device.into(), ..inputs(&[0, 1]) };
+        ids(&Plan::build(&study().check().expect("valid"), inputs).expect("plans"), |_| true)
+    };
+    assert_eq!(on("cpu"), reference);
+    assert!(on("cpu/bf16").iter().all(|id| !reference.contains(id)));
+    assert_eq!(on("cuda:0/bf16"), on("cuda:1/bf16"));
+    assert!(on("cuda:0/bf16").iter().all(|id| !on("cuda:0").contains(id)));
     let mut same = study();
     same.save = Save::All;
     same.controls.reverse();

@@ -202,7 +202,7 @@ fn spans_are_learnt_packed_and_padded() {
 #[test]
 fn a_task_that_cannot_be_learnt_is_refused() {
     let good = clouds(8, 1);
-    let three = FeatureSet::pooled(Device::Cpu, vec![0.0; 8], 4, vec![0, 1], Gold::Classes(vec![0, 2]))
+    let three = FeatureSet::pooled(Device::CPU, vec![0.0; 8], 4, vec![0, 1], Gold::Classes(vec![0, 2]))
         .expect("rows, ids and classes are as many");
     let refused = |train: &dyn Source, validation: &dyn Source, drop_last: bool| {
         let settings = config(|arguments| {

@@ -24,7 +24,7 @@ fn run_in_pieces(config: &Config, task: &Task<'_>, stop: impl Fn(usize) -> bool)
         let mut trainer = Trainer::new(config, task, &mut learner).expect("it can be learnt");
         let state = match &stored {
             None => trainer.start(values),
-            Some(bytes) => State::from_bytes(bytes, Device::Cpu, &layout, 2).expect("what was written"),
+            Some(bytes) => State::from_bytes(bytes, Device::CPU, &layout, 2).expect("what was written"),
         };
         let mut written = None;
         let outcome = trainer.run(state, &mut |event| {
@@ -132,7 +132,7 @@ fn small_state() -> (Linear, State) {
 fn a_checkpoint_with_any_byte_changed_or_missing_is_refused() {
     let (learner, state) = small_state();
     let bytes = state.to_bytes();
-    let read = |bytes: &[u8]| State::from_bytes(bytes, Device::Cpu, learner.layout(), 1);
+    let read = |bytes: &[u8]| State::from_bytes(bytes, Device::CPU, learner.layout(), 1);
     assert_eq!(read(&bytes).expect("whole").to_bytes(), bytes);
     for at in 0..bytes.len() {
         assert!(read(&bytes[..at]).is_err(), "cut at {at}");
@@ -153,12 +153,12 @@ fn a_checkpoint_of_other_shapes_or_of_another_run_is_refused() {
     let (learner, state) = small_state();
     let bytes = state.to_bytes();
     let wider = Linear::new(1, 5, 2, 0.0);
-    let refused = State::from_bytes(&bytes, Device::Cpu, wider.layout(), 1).expect_err("other shapes");
+    let refused = State::from_bytes(&bytes, Device::CPU, wider.layout(), 1).expect_err("other shapes");
     assert_eq!(
         refused.to_string(),
         "checkpoint is damaged: it holds 1 members of 10 parameters, not 1 of 12"
     );
-    assert!(State::from_bytes(&bytes, Device::Cpu, learner.layout(), 2).is_err());
+    assert!(State::from_bytes(&bytes, Device::CPU, learner.layout(), 2).is_err());
 
     let (training, validation) = (clouds(8, 1), clouds(8, 2));
     let task = Task {

@@ -23,7 +23,7 @@ struct Scripted {
 
 impl Learner for Scripted {
     fn device(&self) -> Device {
-        Device::Cpu
+        Device::CPU
     }
 
     fn layout(&self) -> &Arc<Layout> {
@@ -38,7 +38,7 @@ impl Learner for Scripted {
         let ids = &input.rows().example_ids;
         let right = |id: &u64| pass != Pass::Evaluate || self.script[self.epoch - 1][*id as usize];
         let logits = ids.iter().flat_map(|id| if right(id) { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
-        self.logits = Buffer::from_vec(Device::Cpu, logits);
+        self.logits = Buffer::from_vec(Device::CPU, logits);
         Ok(())
     }
 
@@ -59,7 +59,7 @@ fn run(
     change: impl FnOnce(&mut pifi_probe::train::Arguments),
 ) -> (Vec<f32>, Finished, Config) {
     let set =
-        FeatureSet::pooled(Device::Cpu, vec![0.0; 10], 1, (0..10).collect(), Gold::Classes(vec![0; 10]))
+        FeatureSet::pooled(Device::CPU, vec![0.0; 10], 1, (0..10).collect(), Gold::Classes(vec![0; 10]))
             .expect("ten rows");
     let task = Task {
         identity: String::new(),
@@ -79,7 +79,7 @@ fn run(
     let script = script.iter().map(|epoch| epoch.iter().map(|&right| right == 1).collect()).collect();
     let mut learner = Scripted { layout: layout.clone(), epoch: 0, script, logits: Buffer::default() };
     let mut trainer = Trainer::new(&config, &task, &mut learner).expect("it can be learnt");
-    let (state, mut values) = (trainer.start(Arena::zeros(Device::Cpu, layout, 1)), Vec::new());
+    let (state, mut values) = (trainer.start(Arena::zeros(Device::CPU, layout, 1)), Vec::new());
     let mut epoch_ended = false;
     let outcome = trainer.run(state, &mut |event| {
         epoch_ended |= matches!(event, Event::EpochEnd(_));

@@ -57,7 +57,7 @@ impl Linear {
 
     /// Small random values, other ones for every member number.
     pub(crate) fn values(&self, members: &[u64]) -> Arena {
-        let mut arena = Arena::zeros(Device::Cpu, Arc::clone(&self.layout), members.len());
+        let mut arena = Arena::zeros(Device::CPU, Arc::clone(&self.layout), members.len());
         for (place, member) in members.iter().enumerate() {
             let mut stream = Seed(*member).derive("toy").stream();
             arena.member_mut(place).fill_with(|| 0.1 * stream.normal() as f32);
@@ -79,7 +79,7 @@ impl Linear {
 
 impl Learner for Linear {
     fn device(&self) -> Device {
-        Device::Cpu
+        Device::CPU
     }
 
     fn layout(&self) -> &Arc<Layout> {
@@ -94,7 +94,7 @@ impl Learner for Linear {
         match input {
             Input::Features(features) => {
                 let every_member = features.numbers.to_vec().repeat(self.members);
-                self.x = Buffer::from_vec(Device::Cpu, every_member);
+                self.x = Buffer::from_vec(Device::CPU, every_member);
                 if let Pass::Train(key) = pass {
                     let dropout = Dropout { key, probability: self.dropout };
                     dropout::forward(self.members, &features.rows, self.inputs, dropout, &mut self.x);
@@ -162,7 +162,7 @@ pub(crate) fn clouds(examples: usize, seed: u64) -> FeatureSet {
     }
     let gold = Gold::Classes((0..examples).map(|example| (example % 2) as u32).collect());
     let ids = (0..examples as u64).map(|id| id + 1000 * seed).collect();
-    FeatureSet::pooled(Device::Cpu, numbers, 4, ids, gold).expect("rows, ids and classes are as many")
+    FeatureSet::pooled(Device::CPU, numbers, 4, ids, gold).expect("rows, ids and classes are as many")
 }
 
 /// Settings for small tasks.

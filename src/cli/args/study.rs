@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::words::{real, whole, word};
+use crate::device::Precision;
 use crate::runs::Control;
-use crate::sweep::{Mask, Optimizer, PlugMode, Pooling, Save, Seeds, Shape, Switches, TrainMode, WindowMode};
+use crate::sweep::{
+    Mask, Optimizer, PlugMode, Pooling, Save, Seeds, Shape, Stack, Switches, TrainMode, WindowMode,
+};
 
 const MODELS: &str = "Models and task";
 const PLUG: &str = "Plug";
@@ -163,13 +166,17 @@ pub(crate) struct TrainingArgs {
     /// Dropout of the head
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = real, allow_negative_numbers = true, help_heading = TRAINING)]
     pub(crate) head_dropout: f64,
-    /// Where to compute: `auto`, `cpu` or `cuda:N`, a GPU also with `/tf32` or `/bf16`: what the factors of
-    /// matrix products are rounded to
+    /// Where to compute: `auto`, `cpu` or `cuda:N`
     #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = TRAINING)]
     pub(crate) device: String,
-    /// Cells of one seed that train together as one batched computation
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = whole::<usize>, allow_negative_numbers = true, help_heading = TRAINING)]
-    pub(crate) stack: usize,
+    /// What the factors of matrix products are rounded to, sums and weights staying f32: `f32`, `tf32` (GPU)
+    /// or `bf16` (GPU, or a CPU with AVX512-BF16); `--device cpu/bf16` says the same [default: f32]
+    #[arg(long, value_name = "TYPE", value_parser = word!(Precision), help_heading = TRAINING)]
+    pub(crate) precision: Option<Precision>,
+    /// Cells of one seed that train together as one batched computation; `auto`: on a GPU as many as its
+    /// memory holds, on a CPU one
+    #[arg(long, value_name = "K", default_value_t = Stack::Members(1), allow_negative_numbers = true, help_heading = TRAINING)]
+    pub(crate) stack: Stack,
     /// Which trained weights every run keeps
     #[arg(long, value_name = "WHICH", default_value = "none", value_parser = word!(Save), help_heading = TRAINING)]
     pub(crate) save: Save,

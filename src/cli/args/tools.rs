@@ -21,7 +21,7 @@ pub(crate) struct VerifyArgs {
     /// Recompute training steps without their padding, as training does [default: off]
     #[arg(long, requires = "times")]
     pub(crate) packed: bool,
-    /// Where to compute: `auto`, `cpu` or `cuda:N`, a GPU also with `/tf32` or `/bf16`
+    /// Where to compute: `auto`, `cpu` or `cuda:N`, with `/tf32` or `/bf16` behind it in that precision
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub(crate) device: String,
 }

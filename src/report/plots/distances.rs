@@ -4,9 +4,9 @@
 
 use super::WIDTH;
 use super::canvas::{Align, Canvas, Label, fit};
-use super::heatmap::{coloured, hatched};
+use super::heatmap::{colour_bar, coloured, hatched};
 use super::legend::{Head, Legend};
-use super::palette::{CHOSEN_TEXT, INK, MUTED, cividis};
+use super::palette::{CHOSEN_TEXT, INK, MUTED};
 use super::render::text_width;
 use super::scale::layer_step;
 use crate::analysis::transfer::{PlaceDistances, TransferAnswer};
@@ -58,7 +58,7 @@ pub(in crate::report) fn figure(answer: &TransferAnswer, models: &[ModelDistance
         panel(&mut canvas, answer, model, top);
         top += height;
     }
-    scale_bar(&mut canvas, bar);
+    colour_bar(&mut canvas, (MARGIN + 60.0, bar), "2, far", "0, no difference");
     legend.draw(&mut canvas, bar + 12.0);
     Some(canvas)
 }
@@ -179,17 +179,4 @@ fn places(
     let half = text_width(words, LABEL, false) / 2.0;
     let label = Label::new(words, from.max(left + half), bottom + 28.0, LABEL, INK);
     canvas.text(label.align(Align::Middle));
-}
-
-fn scale_bar(canvas: &mut Canvas, y: f64) {
-    const STEPS: usize = 60;
-    const LENGTH: f64 = 220.0;
-    let start = MARGIN + 60.0;
-    for step in 0..STEPS {
-        let from = start + LENGTH * step as f64 / STEPS as f64;
-        let colour = cividis((step as f64 + 0.5) / STEPS as f64);
-        canvas.rectangle((from, y - 6.0), (from + LENGTH / STEPS as f64 + 0.5, y + 6.0), colour);
-    }
-    canvas.text(Label::new("2, far", start - 6.0, y, LABEL, MUTED).align(Align::End));
-    canvas.text(Label::new("0, no difference", start + LENGTH + 6.0, y, LABEL, MUTED));
 }

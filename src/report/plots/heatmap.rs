@@ -225,18 +225,22 @@ impl Scale {
     }
 
     fn bar(&self, canvas: &mut Canvas, y: f64, left: f64, grid: &Grid) {
-        const STEPS: usize = 60;
-        const LENGTH: f64 = 220.0;
-        let start = left + 44.0;
-        for step in 0..STEPS {
-            let from = start + LENGTH * step as f64 / STEPS as f64;
-            let colour = cividis((step as f64 + 0.5) / STEPS as f64);
-            canvas.rectangle((from, y - 6.0), (from + LENGTH / STEPS as f64 + 0.5, y + 6.0), colour);
-        }
         let decimals = self.decimals;
         let far = text::decimal(self.far, decimals);
-        canvas.text(Label::new(far, start - 6.0, y, LABEL, MUTED).align(Align::End));
         let near = format!("{}   {}", text::decimal(self.near, decimals), grid.measure.title);
-        canvas.text(Label::new(near, start + LENGTH + 6.0, y, LABEL, MUTED));
+        colour_bar(canvas, (left + 44.0, y), &far, &near);
     }
+}
+
+/// The colours of all fields in a row from `start` on, with what both ends mean.
+pub(super) fn colour_bar(canvas: &mut Canvas, (start, y): (f64, f64), far: &str, near: &str) {
+    const STEPS: usize = 60;
+    const LENGTH: f64 = 220.0;
+    for step in 0..STEPS {
+        let from = start + LENGTH * step as f64 / STEPS as f64;
+        let colour = cividis((step as f64 + 0.5) / STEPS as f64);
+        canvas.rectangle((from, y - 6.0), (from + LENGTH / STEPS as f64 + 0.5, y + 6.0), colour);
+    }
+    canvas.text(Label::new(far, start - 6.0, y, LABEL, MUTED).align(Align::End));
+    canvas.text(Label::new(near, start + LENGTH + 6.0, y, LABEL, MUTED));
 }

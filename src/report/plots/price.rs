@@ -106,7 +106,7 @@ fn panel(
             Dot { offer, centre, colour: colour(answer, &offer.row.condition) }
         })
         .collect();
-    front(canvas, &dots, prices, &gains, to);
+    let line = front(canvas, &dots, prices, &gains, to);
     // what nothing beats lies above the others
     for dot in dots.iter().filter(|dot| !dot.offer.unbeaten) {
         canvas.circle(dot.centre, DOT, dot.colour.faint(0.75));
@@ -116,12 +116,19 @@ fn panel(
         canvas.circle(dot.centre, DOT + 1.6, PAPER);
         canvas.circle(dot.centre, DOT + 0.6, dot.colour);
     }
-    names(canvas, answer, &dots, (from, to, top, bottom));
+    names(canvas, answer, &dots, &line, (from, to, top, bottom));
     canvas.spots.extend(spots(answer, &dots));
 }
 
-/// The panel's own front as steps: to the right of it and below there is something better.
-fn front(canvas: &mut Canvas, dots: &[Dot<'_>], prices: &[f64], gains: &[f64], right: f64) {
+/// The panel's own front as steps, and their corners: to the right of it and below there is something
+/// better.
+fn front(
+    canvas: &mut Canvas,
+    dots: &[Dot<'_>],
+    prices: &[f64],
+    gains: &[f64],
+    right: f64,
+) -> Vec<(f64, f64)> {
     let sides: Vec<(f64, Vec<f64>)> =
         gains.iter().zip(prices).map(|(gain, price)| (*gain, vec![*price])).collect();
     let mut corners: Vec<(f64, f64)> =
@@ -136,16 +143,19 @@ fn front(canvas: &mut Canvas, dots: &[Dot<'_>], prices: &[f64], gains: &[f64], r
     }
     if let Some(last) = line.last().copied() {
         line.push((right, last.1));
-        canvas.line(line, 1.2, MUTED.faint(0.8));
+        canvas.line(line.clone(), 1.2, MUTED.faint(0.8));
     }
+    line
 }
 
 /// Names the chosen layer, the unbeaten conditions, no plug and the last layer, in this order, where
-/// a name finds a place beside its dot that no other name and no dot takes.
+/// a name finds a place beside its dot that no other name and no dot takes; one that the front does not
+/// cross, if there is one.
 fn names(
     canvas: &mut Canvas,
     answer: &LayerAnswer,
     dots: &[Dot<'_>],
+    front: &[(f64, f64)],
     (from, to, top, bottom): (f64, f64, f64, f64),
 ) {
     let rank = |dot: &Dot<'_>| match &dot.offer.row.condition {
@@ -166,6 +176,11 @@ fn names(
             (x - DOT - 1.0, y - DOT - 1.0, x + DOT + 1.0, y + DOT + 1.0)
         })
         .collect();
+    let steps = front.windows(2).map(|ends| {
+        let [(x, y), (to_x, to_y)] = [ends[0], ends[1]];
+        (x.min(to_x) - 1.0, y.min(to_y) - 1.0, x.max(to_x) + 1.0, y.max(to_y) + 1.0)
+    });
+    let crossed: Vec<(f64, f64, f64, f64)> = steps.collect();
     for dot in named {
         let chosen = rank(dot) == 0;
         let words = text::row_name(answer, &dot.offer.row.condition);
@@ -173,7 +188,8 @@ fn names(
         let (x, y) = dot.centre;
         // beside the dot, then further and further off it
         let steps = [0.0, -11.0, 11.0, -20.0, 20.0, -30.0, 30.0];
-        let places = steps.iter().flat_map(|dy| [(x + 9.0, y + dy), (x - 9.0 - width, y + dy)]);
+        let places: Vec<(f64, f64)> =
+            steps.iter().flat_map(|dy| [(x + 9.0, y + dy), (x - 9.0 - width, y + dy)]).collect();
         let bounds =
             |(left, y): (f64, f64)| (left - 2.0, y - NAME * 0.55, left + width + 2.0, y + NAME * 0.55);
         let free = |place: &(f64, f64)| {
@@ -181,7 +197,9 @@ fn names(
             let inside = it.0 >= from && it.2 <= to && it.1 >= top && it.3 <= bottom;
             inside && taken.iter().all(|other| apart(&it, other))
         };
-        let Some(place) = places.into_iter().find(free) else { continue };
+        let clear = |place: &&(f64, f64)| crossed.iter().all(|step| apart(&bounds(**place), step));
+        let mut fitting = places.iter().filter(|place| free(place));
+        let Some(place) = fitting.clone().find(clear).or_else(|| fitting.next()).copied() else { continue };
         taken.push(bounds(place));
         let ink = if chosen { CHOSEN_TEXT } else { INK };
         let label = Label::new(words, place.0, place.1, NAME, ink);
