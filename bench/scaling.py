@@ -3,8 +3,9 @@ stack, layers, examples and threads. BERT-base with layers of the shape of Llama
 
     python3 bench/scaling.py WORK --program target/release/pifi-probe --texts train.jsonl [--svg FILE]
 
-`WORK` holds `bert` and `llama`, as `benches/compare_steps.py` makes them. Every point is a run of `layers`
-whose costs are read from its `run.json`. Prints a table; `--svg` draws it and needs matplotlib.
+`WORK` holds `bert` and `llama` with four layers, as `bench/gpu_case.py` makes them. Every point is a run of
+`layers` whose costs are read from its `run.json`. Prints a table and keeps it in WORK/scaling.json; `--axes`
+measures some of it anew, `--svg` draws all that is there and needs matplotlib.
 """
 
 import argparse
@@ -44,12 +45,17 @@ def texts(source, target, words=None):
                 held = []
 
 
-def run(a, data, layers="0", batch=32, length=100, stack=1, examples=None, threads=None, out=None):
+def last(count):
+    """The last so many layers: the last one is always among those that `layers` trains."""
+    return ",".join(f"-{number}" for number in range(count, 0, -1))
+
+
+def run(a, data, layers="-1", batch=32, length=100, stack=1, examples=None, threads=None):
     """Costs of the runs of one call of `layers`."""
     with tempfile.TemporaryDirectory(dir=a.work) as out:
         command = [
             a.program, "layers", "--llm", os.path.join(a.work, "llama"), "--slm", os.path.join(a.work, "bert"),
-            "--task", f"texts={data}", "--layers", layers, "--controls", "none", "--seeds", "1", "--epochs", "1",
+            "--task", f"texts={data}", f"--layers={layers}", "--controls", "none", "--seeds", "1", "--epochs", "1",
             "--batch-size", str(batch), "--max-length", str(length), "--stack", str(stack), "--device", "cpu",
             "--limit-train", str(examples or batch * a.steps), "--limit-eval", "8", "--pooling", "cls", "--jobs", "1",
             "--threads", str(threads or os.cpu_count()), "--out", out, "--yes",
@@ -64,19 +70,19 @@ def run(a, data, layers="0", batch=32, length=100, stack=1, examples=None, threa
         return costs
 
 
-def measure(a):
-    points = {}
+def measure(a, points):
     with tempfile.TemporaryDirectory(dir=a.work) as folder:
         real, long = os.path.join(folder, "real.csv"), os.path.join(folder, "long.csv")
         texts(a.texts, real)
         texts(a.texts, long, words=110)
-        for axis, (_, values) in AXES.items():
-            for value in values:
+        for axis in a.axes.split(",") if a.axes else []:
+            points[axis] = []
+            for value in AXES[axis][1]:
                 costs = {
                     "batch": lambda: run(a, real, batch=value),
                     "length": lambda: run(a, long, length=value),
-                    "members": lambda: run(a, real, stack=value, layers=",".join(map(str, range(value)))),
-                    "layers": lambda: run(a, real, layers=",".join(map(str, range(value)))),
+                    "members": lambda: run(a, real, stack=value, layers=last(value)),
+                    "layers": lambda: run(a, real, layers=last(value)),
                     "examples": lambda: run(a, real, examples=value),
                     "threads": lambda: run(a, real, threads=value),
                 }[axis]()
@@ -88,10 +94,9 @@ def measure(a):
                     else 1 / statistics.median(cost["steps_per_second"] for cost in workers)
                 )
                 memory = max(cost["peak_memory_bytes"] for cost in costs) / 2**30
-                points.setdefault(axis, []).append((value, seconds, memory))
+                points[axis].append((value, seconds, memory))
                 what = "training" if whole else "a step"
                 print(f"| {axis} | {value} | {seconds:.2f} s {what} | {memory:.2f} GiB |", flush=True)
-    return points
 
 
 def draw(points, path):
@@ -102,8 +107,8 @@ def draw(points, path):
     from matplotlib import pyplot
 
     figure, places = pyplot.subplots(2, 3, figsize=(9, 5), layout="constrained")
-    for place, (axis, measured) in zip(places.flat, points.items()):
-        x, seconds, memory = zip(*measured)
+    for place, axis in zip(places.flat, [axis for axis in AXES if axis in points]):
+        x, seconds, memory = zip(*points[axis])
         whole = axis in ("layers", "examples")
         place.plot(x, seconds, "o-", color="#0072b2")
         place.set(xlabel=AXES[axis][0], ylim=(0, None), xlim=(0, None), xticks=x)
@@ -120,11 +125,18 @@ def main():
     flags.add_argument("work")
     flags.add_argument("--program", required=True)
     flags.add_argument("--texts", required=True, help="JSON lines with `text` and `label`")
+    flags.add_argument("--axes", default=",".join(AXES), help="which to measure, by commas; none with an empty word")
     flags.add_argument("--steps", type=int, default=3, help="of a point")
     flags.add_argument("--svg")
     a = flags.parse_args()
     a.program, a.work = os.path.abspath(a.program), os.path.abspath(a.work)
-    points = measure(a)
+    kept, points = os.path.join(a.work, "scaling.json"), {}
+    if os.path.isfile(kept):
+        with open(kept, encoding="utf-8") as text:
+            points = json.load(text)
+    measure(a, points)
+    with open(kept, "w", encoding="utf-8") as out:
+        json.dump(points, out)
     if a.svg:
         draw(points, a.svg)
 

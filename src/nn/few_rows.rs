@@ -31,6 +31,11 @@ const BACKWARD: [usize; 2] = [64, 384];
 /// cache lines, so that a column's numbers are spread over all sets of a cache.
 const GAP: usize = 16;
 
+/// Numbers of a row that are brought into lanes, or back, at a time: a cache line.
+const LINE: usize = 16;
+/// Rows that results are brought back to at a time: half a line of lanes.
+const ROWS_TOGETHER: usize = 8;
+
 /// Results of one task, at most.
 const STRIP: usize = 384;
 
@@ -114,13 +119,22 @@ impl Pass<'_> {
             self.strip(kernel, own.clone(), &by_lanes, scratch, results);
             meter::end(begun, x.len() / depth, own.len(), depth);
         };
+        let y_len = y.len();
         let strips = results.par_chunks_mut(strip * lanes).enumerate();
         // products below 10 µs are not worth another thread
         let together = if depth * width < 1 << 16 { strips.len() } else { 1 };
         strips.with_min_len(together).for_each_init(scratch, work);
-        run(y.len(), y.par_chunks_mut(width).enumerate(), |(row, y)| {
-            for (y, lanes) in y.iter_mut().zip(results.chunks_exact(lanes)) {
-                *y = if accumulate { *y + lanes[row] } else { lanes[row] };
+        let groups = y.par_chunks_mut(ROWS_TOGETHER * width).enumerate();
+        run(y_len, groups, |(group, y)| {
+            for (line, results) in results.chunks(LINE * lanes).enumerate() {
+                let columns = line * LINE..width.min((line + 1) * LINE);
+                for (row, y) in y.chunks_exact_mut(width).enumerate() {
+                    let lane = group * ROWS_TOGETHER + row;
+                    let Some(y) = y.get_mut(columns.clone()) else { return };
+                    for (y, lanes) in y.iter_mut().zip(results.chunks_exact(lanes)) {
+                        *y = if accumulate { *y + lanes[lane] } else { lanes[lane] };
+                    }
+                }
             }
         });
     }
@@ -188,8 +202,6 @@ impl Pass<'_> {
 
 /// `[rows, depth]` as `[depth, lanes]`; lanes beyond the rows are zero.
 fn transposed(x: &[f32], depth: usize, lanes: usize) -> Vec<f32> {
-    /// Numbers of each row at a time: a cache line.
-    const LINE: usize = 16;
     let mut by_lanes = vec![0.0; depth * lanes];
     run(by_lanes.len(), by_lanes.par_chunks_mut(lanes * LINE).enumerate(), |(line, by_lanes)| {
         for (lane, row) in x.chunks_exact(depth).enumerate() {

@@ -115,9 +115,10 @@ pub(super) fn backward(
     let dropped = if dropping.is_some() { saved.dropped.pointer() } else { 0 };
     let slopes = if attention.options.soft_cap.is_some() { saved.cap_slopes.pointer() } else { 0 };
     let gradients = saved.score_gradients.room(gpu, call.scores());
-    let dq = to.queries.room(gpu, q.len());
-    let dk = to.keys.room(gpu, k.len());
-    let dv = to.values.room(gpu, v.len());
+    let Gradients { queries, keys, values, .. } = to;
+    let dq = queries.room(gpu, q.len());
+    let dk = keys.room(gpu, k.len());
+    let dv = values.room(gpu, v.len());
     call.key_product(if dropped == 0 { probabilities } else { dropped }, dout, dv, 1.0);
     call.score_product(dout, v, gradients, 1.0);
     let mask = call.mask();
