@@ -111,11 +111,11 @@ def draw(points, path):
         x, seconds, memory = zip(*points[axis])
         whole = axis in ("layers", "examples")
         place.plot(x, seconds, "o-", color="#0072b2")
-        place.set(xlabel=AXES[axis][0], ylim=(0, None), xlim=(0, None), xticks=x)
+        place.set(xlabel=AXES[axis][0], ylim=(0, 1.1 * max(seconds)), xlim=(0, 1.06 * max(x)), xticks=x)
         place.set_ylabel("s of training" if whole else "s a step", color="#0072b2")
         beside = place.twinx()
         beside.plot(x, memory, "s--", color="#d55e00")
-        beside.set(ylim=(0, None))
+        beside.set(ylim=(0, 1.25 * max(memory)))
         beside.set_ylabel("peak GiB", color="#d55e00")
     figure.savefig(path)
 

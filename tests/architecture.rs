@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Modules by floor; a file may name modules of lower floors, and its own. `models` and `data`
 /// stand on one floor and never import each other, nor do `hub` and `nn`; `error` lies under all.
-const FLOORS: [&[&str]; 11] = [
+const FLOORS: [&[&str]; 12] = [
     &["error"],
-    &["seed", "words", "device", "usage"],
+    &["words"],
+    &["seed", "device", "usage"],
     &["hub", "nn"],
     &["models", "data"],
     &["train", "represent"],
