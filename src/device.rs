@@ -159,16 +159,18 @@ impl Diagnose for Error {
     }
 }
 
+/// A device's text in its two parts: the place, and the word of the precision where there is one.
+pub(crate) fn parts(device: &str) -> (&str, Option<&str>) {
+    device.split_once('/').map_or((device, None), |(place, precision)| (place, Some(precision)))
+}
+
 impl std::str::FromStr for Choice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = || Error::Unknown(text.into());
-        let (device, precision) = match text.split_once('/') {
-            Some((device, word)) => (device, Some(word.parse().map_err(|_| unknown())?)),
-            None => (text, None),
-        };
-        let precision = precision.unwrap_or_default();
+        let (device, word) = parts(text);
+        let precision = word.map_or(Ok(Precision::default()), |word| word.parse().map_err(|_| unknown()))?;
         match device {
             "auto" => Ok(Self::Auto(precision)),
             "cpu" => Ok(Self::Cpu(precision)),

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 
 use super::args::StudyArgs;
 use super::error::Error;
+use crate::device;
 use crate::error::Failure;
 use crate::hub::DEMO;
 use crate::sweep::collection::Collection;
@@ -193,8 +194,7 @@ impl<'a> Builder<'a> {
         self.take("device", "device", |study| study.device = training.device);
         if let Some(precision) = training.precision {
             self.fix("device", |study| {
-                let place = study.device.split('/').next().unwrap_or_default();
-                study.device = format!("{place}/{precision}");
+                study.device = format!("{}/{precision}", device::parts(&study.device).0);
             });
         }
         self.take("stack", "stack", |study| study.stack = training.stack);

@@ -5,6 +5,10 @@ use crate::models::spec::Activation;
 use crate::nn::{Arena, Buffer, activation, routing};
 
 /// A feed-forward with its weights.
+#[cfg_attr(
+    feature = "cuda",
+    expect(clippy::large_enum_variant, reason = "a handful of a model, and with CUDA a weight is larger")
+)]
 #[derive(Clone, Debug)]
 pub enum FeedForward {
     /// down(act(up(x))).

@@ -21,6 +21,10 @@ pub enum HeadSpec {
 }
 
 /// A head with its weights.
+#[cfg_attr(
+    feature = "cuda",
+    expect(clippy::large_enum_variant, reason = "a handful of a model, and with CUDA a weight is larger")
+)]
 #[derive(Clone, Debug)]
 pub(crate) enum Head {
     Classifier { first: Linear, second: Linear, dropout: f32 },

@@ -259,20 +259,31 @@ mod tests {
         );
     }
 
+    /// A sum over more than two rounds of pairs, its last pair half empty, in panels that are not full.
     #[test]
-    fn the_instruction_sums_as_the_definition_does() {
+    fn products_are_those_of_rounded_factors() {
+        let [m, n, k] = [ROWS + 1, COLUMNS + 3, 4 * PAIRS + 7];
         let mut stream = crate::seed::Seed(3).stream();
         let mut numbers = |len: usize| -> Vec<f32> { (0..len).map(|_| stream.normal() as f32).collect() };
-        let mut packed = |width: usize| -> Vec<u32> {
-            let (low, high) = (numbers(PAIRS * width), numbers(PAIRS * width));
-            let mut pairs = vec![0; PAIRS * width];
-            round(&low, &high, &mut pairs);
-            pairs
-        };
-        let (a, b) = (packed(ROWS), packed(COLUMNS));
-        let (found, expected) = (Kernel::of().sums(&a, &b), Kernel::Usual.sums(&a, &b));
-        for (found, expected) in found.as_flattened().iter().zip(expected.as_flattened()) {
-            assert!((found - expected).abs() < 1e-4, "{found} and {expected}");
+        let (a, b, before) = (numbers(m * k), numbers(k * n), numbers(m * n));
+        let rounded = |x: f32| half::bf16::from_f32(x).to_f64();
+        for accumulate in [false, true] {
+            let mut c = before.clone();
+            let factor_a = Matrix { start: a.as_ptr(), row: k, column: 1 };
+            let factor_b = Matrix { start: b.as_ptr(), row: n, column: 1 };
+            let to = Matrix { start: c.as_mut_ptr(), row: n, column: 1 };
+            #[expect(unsafe_code, reason = "the product takes pointers")]
+            // SAFETY: all three are row-major slices of these sizes.
+            unsafe {
+                multiply([m, n, k], factor_a, factor_b, to, accumulate);
+            }
+            for (at, found) in c.iter().enumerate() {
+                let (row, column) = (at / n, at % n);
+                let terms = (0..k).map(|d| rounded(a[row * k + d]) * rounded(b[d * n + column]));
+                let start = if accumulate { f64::from(before[at]) } else { 0.0 };
+                let (sum, scale) = terms.fold((start, 1.0), |(sum, scale), x| (sum + x, scale + x.abs()));
+                assert!((f64::from(*found) - sum).abs() < 1e-6 * scale, "{at}: {found}, not {sum}");
+            }
         }
     }
 }

@@ -382,3 +382,45 @@ mod x86 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    /// The kernels that this processor has, and not only those that it would choose.
+    #[test]
+    fn every_kernel_matches_the_definition() {
+        let (outputs, inputs) = (101, 203);
+        let mut stream = Seed(1).stream();
+        let mut numbers = |len: usize| -> Vec<f32> { (0..len).map(|_| stream.normal() as f32).collect() };
+        let weight = numbers(outputs * inputs);
+        let available = match vectors() {
+            Vectors::Of512Bits => vec![Vectors::Usual, Vectors::Of256Bits, Vectors::Of512Bits],
+            Vectors::Of256Bits => vec![Vectors::Usual, Vectors::Of256Bits],
+            Vectors::Usual => vec![Vectors::Usual],
+        };
+        for (way, depth, width) in [(Way::Forward, inputs, outputs), (Way::Backward, outputs, inputs)] {
+            let pass = Pass { way, inputs, outputs, weight: Weights::F32(&weight) };
+            for rows in [1, 8, 9, 16, 17, 32] {
+                let x = numbers(rows * depth);
+                for vectors in &available {
+                    let mut y = vec![f32::NAN; rows * width];
+                    pass.multiply(Kernel::of(rows, *vectors), (&x, depth), (&mut y, width), false);
+                    for (at, found) in y.iter().enumerate() {
+                        let (row, result) = (at / width, at % width);
+                        let terms = (0..depth).map(|d| {
+                            let place =
+                                if way == Way::Forward { result * inputs + d } else { d * inputs + result };
+                            f64::from(x[row * depth + d]) * f64::from(weight[place])
+                        });
+                        let (sum, scale) =
+                            terms.fold((0.0, 1.0), |(sum, scale), x| (sum + x, scale + x.abs()));
+                        let apart = (f64::from(*found) - sum).abs();
+                        assert!(apart < 1e-6 * scale, "{way:?} {rows} rows {vectors:?}: {found}, not {sum}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::order::{Order, batches, spread};
 use super::{AsPublished, CheckedStudy, Error, PlugMode, Pooling, Study, canonical};
+use crate::device;
 use crate::runs::record::{
     Cost, DataAt, Provenance, RepositoryAt, RunRecord, RunResult, SCHEMA_VERSION as RECORD_VERSION, Status,
     Subject,
@@ -330,7 +331,7 @@ fn config(study: &Study, inputs: &Inputs, condition: Condition, layer: Option<us
 }
 /// A device without its number, which decides nothing: `cuda/bf16` of `cuda:1/bf16`.
 fn kind(device: &str) -> String {
-    let (place, precision) = device.split_once('/').unwrap_or((device, ""));
+    let (place, precision) = device::parts(device);
     let kind = place.split(':').next().unwrap_or(place);
-    if precision.is_empty() { kind.to_owned() } else { format!("{kind}/{precision}") }
+    precision.map_or_else(|| kind.to_owned(), |precision| format!("{kind}/{precision}"))
 }

@@ -95,23 +95,27 @@ fn every_number_of_rows_and_every_dtype_matches_the_definition() {
                     forward(shape, &buffer(&x), frozen.param(), added, &mut y);
                     backward_input(shape, &buffer(&dy), frozen.param(), &mut dx, accumulate);
                     let on = |start: &[f32], at: usize| if accumulate { f64::from(start[at]) } else { 0.0 };
-                    let near = |found: f32, expected: f64| {
-                        let apart = (f64::from(found) - expected).abs();
-                        assert!(apart < 5e-4, "{rows} rows, {inputs} to {outputs}: {found}, not {expected}");
+                    let is_sum = |found: f32, start: f64, terms: &mut dyn Iterator<Item = f64>| {
+                        let (sum, scale) =
+                            terms.fold((start, 1.0), |(sum, scale), x| (sum + x, scale + x.abs()));
+                        let apart = (f64::from(found) - sum).abs();
+                        assert!(
+                            apart < 1e-6 * scale,
+                            "{rows} rows, {inputs} to {outputs}: {found}, not {sum}"
+                        );
                     };
                     for row in 0..rows {
                         for output in 0..outputs {
                             let term =
                                 |i: usize| f64::from(x[row * inputs + i]) * weight[output * inputs + i];
-                            let sum: f64 = (0..inputs).map(term).sum();
-                            near(y.cpu()[row * outputs + output], sum + on(bias.param().cpu(0), output));
+                            let start = on(bias.param().cpu(0), output);
+                            is_sum(y.cpu()[row * outputs + output], start, &mut (0..inputs).map(term));
                         }
                         for input in 0..inputs {
                             let term =
                                 |o: usize| f64::from(dy[row * outputs + o]) * weight[o * inputs + input];
-                            let sum: f64 = (0..outputs).map(term).sum();
                             let at = row * inputs + input;
-                            near(dx.cpu()[at], sum + on(&before, at));
+                            is_sum(dx.cpu()[at], on(&before, at), &mut (0..outputs).map(term));
                         }
                     }
                 }
