@@ -2,8 +2,7 @@
 //! multiplies and adds sixteen pairs of them at once (AVX512-BF16). Without it the same is computed
 //! number by number, for tests: no device is had that would make a user wait for that.
 
-use std::cell::RefCell;
-
+use super::panels::{self, ALONG, Matrix, Strips};
 use super::parallel::widest;
 use crate::device::multiplies_bf16;
 
@@ -11,130 +10,33 @@ use crate::device::multiplies_bf16;
 const ROWS: usize = 12;
 const COLUMNS: usize = 32;
 
-/// Pairs of the sum that are packed at a time: the part of B of one call, 32 KiB, stays in the first
-/// cache, and a tile of 512 x 512 in the second.
-const PAIRS: usize = 256;
-
-/// A matrix of f32 that starts at a place, rows and columns so far apart.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Matrix<P> {
-    pub(super) start: P,
-    pub(super) row: usize,
-    pub(super) column: usize,
-}
-
-/// What is computed of a kernel's `[12, 32]` results, from `PAIRS` pairs or fewer of each.
-type Sums = [[f32; COLUMNS]; ROWS];
-
-thread_local! {
-    /// Packed factors, kept from product to product.
-    static PACKED: RefCell<[Vec<u32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
-}
-
 /// `C[m, n] = A[m, k] · B[k, n]`, or `C += A · B`, on the calling thread.
 ///
 /// # Safety
-/// All elements below the sizes can be read, those of C written by nobody else meanwhile.
+/// As [`panels::multiply`].
 #[expect(unsafe_code, reason = "the caller has pointers, as strides are arbitrary")]
 pub(super) unsafe fn multiply(
-    [m, n, k]: [usize; 3],
+    sizes: [usize; 3],
     a: Matrix<*const f32>,
     b: Matrix<*const f32>,
     c: Matrix<*mut f32>,
     accumulate: bool,
 ) {
-    let kernel = Kernel::of();
-    PACKED.with_borrow_mut(|[packed_a, packed_b]| {
-        // one round at least: a sum of nothing is zero
-        for from in (0..k.max(1)).step_by(2 * PAIRS) {
-            let depth = (k - from).min(2 * PAIRS);
-            let pairs = depth.div_ceil(2);
-            // SAFETY: what is packed are elements below the sizes.
-            unsafe {
-                let a = Strip { start: a.start.add(from * a.column), across: a.row, along: a.column };
-                let b = Strip { start: b.start.add(from * b.row), across: b.column, along: b.row };
-                pack::<ROWS>(a, m, depth, packed_a);
-                pack::<COLUMNS>(b, n, depth, packed_b);
-            }
-            let onto = accumulate || from > 0;
-            for first in (0..n).step_by(COLUMNS) {
-                let columns = first..n.min(first + COLUMNS);
-                let b = &packed_b[first * pairs..(first + COLUMNS) * pairs];
-                for first in (0..m).step_by(ROWS) {
-                    let rows = first..m.min(first + ROWS);
-                    let sums = kernel.sums(&packed_a[first * pairs..(first + ROWS) * pairs], b);
-                    for (row, sums) in rows.zip(&sums) {
-                        for (column, sum) in columns.clone().zip(sums) {
-                            // SAFETY: row and column are below the sizes.
-                            unsafe {
-                                let to = c.start.add(row * c.row + column * c.column);
-                                *to = if onto { *to + sum } else { *sum };
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    });
-}
-
-/// Rows of A, or columns of B, as they lie along the sum.
-#[derive(Clone, Copy)]
-struct Strip {
-    start: *const f32,
-    across: usize,
-    along: usize,
-}
-
-/// `[count / W, pairs, W]` pairs of neighbours along the sum, rounded; zeros fill the last panel up.
-///
-/// # Safety
-/// `count` times `depth` elements can be read.
-#[expect(unsafe_code, reason = "elements of arbitrary strides are read through pointers")]
-unsafe fn pack<const W: usize>(from: Strip, count: usize, depth: usize, packed: &mut Vec<u32>) {
-    let pairs = depth.div_ceil(2);
-    packed.clear();
-    packed.resize(count.next_multiple_of(W) * pairs, 0);
-    for (at, panel) in packed.chunks_exact_mut((W * pairs).max(1)).enumerate() {
-        let own = at * W..count.min((at + 1) * W);
-        // SAFETY: own is below count, and every place along the sum below depth.
-        unsafe {
-            if from.across == 1 {
-                let row = |d: usize| {
-                    std::slice::from_raw_parts(from.start.add(own.start + d * from.along), own.len())
-                };
-                for (pair, to) in panel.chunks_exact_mut(W).enumerate() {
-                    match 2 * pair + 1 < depth {
-                        true => round(row(2 * pair), row(2 * pair + 1), &mut to[..own.len()]),
-                        false => round(row(2 * pair), &[0.0; W][..own.len()], &mut to[..own.len()]),
-                    }
-                }
-            } else {
-                for (lane, each) in own.enumerate() {
-                    let start = from.start.add(each * from.across);
-                    if from.along == 1 {
-                        scatter::<W>(std::slice::from_raw_parts(start, depth), lane, panel);
-                    } else {
-                        let all: Vec<f32> = (0..depth).map(|d| *start.add(d * from.along)).collect();
-                        scatter::<W>(&all, lane, panel);
-                    }
-                }
-            }
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { panels::multiply(Kernel::of(), sizes, a, b, c, accumulate) }
 }
 
 /// One row along the sum as a lane of its panel.
-fn scatter<const W: usize>(row: &[f32], lane: usize, panel: &mut [u32]) {
+fn scatter(row: &[f32], width: usize, lane: usize, panel: &mut [u32]) {
     const TOGETHER: usize = 16;
-    for (row, panel) in row.chunks(2 * TOGETHER).zip(panel.chunks_mut(TOGETHER * W)) {
+    for (row, panel) in row.chunks(2 * TOGETHER).zip(panel.chunks_mut(TOGETHER * width)) {
         let mut parts = [[0.0; TOGETHER]; 2];
         for (at, &x) in row.iter().enumerate() {
             parts[at % 2][at / 2] = x;
         }
         let mut pairs = [0; TOGETHER];
         round(&parts[0], &parts[1], &mut pairs);
-        for (to, pair) in panel.chunks_exact_mut(W).zip(pairs) {
+        for (to, pair) in panel.chunks_exact_mut(width).zip(pairs) {
             to[lane] = pair;
         }
     }
@@ -175,21 +77,64 @@ impl Kernel {
         }
         Self::Usual
     }
+}
 
-    /// Sums over all pairs of a panel of A, `[pairs, 12]`, with one of B, `[pairs, 32]`.
-    fn sums(self, a: &[u32], b: &[u32]) -> Sums {
-        let (a, b) = (a.as_chunks::<ROWS>().0, b.as_chunks::<COLUMNS>().0);
+impl panels::Kernel for Kernel {
+    const ROWS: usize = ROWS;
+    const COLUMNS: usize = COLUMNS;
+    const TOGETHER: usize = 2;
+    const DEPTH: usize = 512;
+    const BLOCK: usize = 240;
+
+    #[expect(unsafe_code, reason = "numbers of arbitrary strides are read through pointers")]
+    unsafe fn pack(self, from: Strips, width: usize, packed: &mut [u32]) {
+        packed.fill(0);
+        let pairs = from.depth.next_multiple_of(ALONG) / 2;
+        for (at, panel) in packed.chunks_exact_mut(width * pairs).enumerate() {
+            let own = at * width..from.count.min((at + 1) * width);
+            // SAFETY: own is below count, and every place along the sum below depth.
+            unsafe {
+                if from.across == 1 {
+                    let row = |d: usize| {
+                        std::slice::from_raw_parts(from.start.add(own.start + d * from.along), own.len())
+                    };
+                    for (pair, to) in panel.chunks_exact_mut(width).take(from.depth.div_ceil(2)).enumerate() {
+                        match 2 * pair + 1 < from.depth {
+                            true => round(row(2 * pair), row(2 * pair + 1), &mut to[..own.len()]),
+                            false => round(row(2 * pair), &[0.0; COLUMNS][..own.len()], &mut to[..own.len()]),
+                        }
+                    }
+                } else {
+                    for (lane, each) in own.enumerate() {
+                        let start = from.start.add(each * from.across);
+                        if from.along == 1 {
+                            scatter(std::slice::from_raw_parts(start, from.depth), width, lane, panel);
+                        } else {
+                            let all: Vec<f32> = (0..from.depth).map(|d| *start.add(d * from.along)).collect();
+                            scatter(&all, width, lane, panel);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[expect(unsafe_code, reason = "rows that are apart are reached through pointers")]
+    unsafe fn tile(self, a: &[u32], b: &[u32], to: *mut f32, row: usize, onto: bool) {
+        let (a, b) = (a.as_chunks().0, b.as_chunks().0);
+        // SAFETY: the caller's; `of` gives `Pairs` only where the instruction is.
         match self {
             #[cfg(target_arch = "x86_64")]
-            #[expect(unsafe_code, reason = "the processor was asked for the instruction")]
-            // SAFETY: `of` gives this kernel only where the instruction is.
-            Self::Pairs => unsafe { of_pairs(a, b) },
-            Self::Usual => usual(a, b),
+            Self::Pairs => unsafe { of_pairs(a, b, to, row, onto) },
+            Self::Usual => unsafe { usual(a, b, to, row, onto) },
         }
     }
 }
 
-fn usual(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]]) -> Sums {
+/// # Safety
+/// As [`panels::Kernel::tile`].
+#[expect(unsafe_code, reason = "rows that are apart are reached through pointers")]
+unsafe fn usual(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]], to: *mut f32, row: usize, onto: bool) {
     let low = |pair: u32| f32::from_bits(pair << 16);
     let high = |pair: u32| f32::from_bits(pair & 0xffff_0000);
     let mut sums = [[0.0; COLUMNS]; ROWS];
@@ -200,18 +145,22 @@ fn usual(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]]) -> Sums {
             }
         }
     }
-    sums
+    for (at, sums) in sums.iter().enumerate() {
+        // SAFETY: the caller's rows.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.add(at * row), COLUMNS) };
+        to.iter_mut().zip(sums).for_each(|(to, sum)| *to = if onto { *to + sum } else { *sum });
+    }
 }
 
 /// # Safety
-/// On a processor with AVX512-BF16.
+/// As [`panels::Kernel::tile`], on a processor with AVX512-BF16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[expect(unsafe_code, reason = "vectors of a fixed width have no safe form yet")]
-unsafe fn of_pairs(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]]) -> Sums {
+unsafe fn of_pairs(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]], to: *mut f32, row: usize, onto: bool) {
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_epi32, _mm512_set1_epi32, _mm512_setzero_ps,
-        _mm512_storeu_ps,
+        __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_epi32, _mm512_loadu_ps,
+        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
     };
     const LANES: usize = 16;
     // SAFETY: both are 512 bits that the instruction reads as pairs.
@@ -229,12 +178,16 @@ unsafe fn of_pairs(a: &[[u32; ROWS]], b: &[[u32; COLUMNS]]) -> Sums {
             }
         }
     }
-    let mut sums = [[0.0; COLUMNS]; ROWS];
-    for (to, from) in sums.as_flattened_mut().chunks_exact_mut(LANES).zip(registers.as_flattened()) {
-        // SAFETY: 16 numbers are written to a chunk of 16.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), *from) };
+    for (at, sums) in registers.iter().enumerate() {
+        for (half, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's rows.
+            unsafe {
+                let to = to.add(at * row + half * LANES);
+                let sum = if onto { _mm512_add_ps(_mm512_loadu_ps(to), *sum) } else { *sum };
+                _mm512_storeu_ps(to, sum);
+            }
+        }
     }
-    sums
 }
 
 #[cfg(test)]
@@ -259,31 +212,13 @@ mod tests {
         );
     }
 
-    /// A sum over more than two rounds of pairs, its last pair half empty, in panels that are not full.
     #[test]
     fn products_are_those_of_rounded_factors() {
-        let [m, n, k] = [ROWS + 1, COLUMNS + 3, 4 * PAIRS + 7];
-        let mut stream = crate::seed::Seed(3).stream();
-        let mut numbers = |len: usize| -> Vec<f32> { (0..len).map(|_| stream.normal() as f32).collect() };
-        let (a, b, before) = (numbers(m * k), numbers(k * n), numbers(m * n));
         let rounded = |x: f32| half::bf16::from_f32(x).to_f64();
-        for accumulate in [false, true] {
-            let mut c = before.clone();
-            let factor_a = Matrix { start: a.as_ptr(), row: k, column: 1 };
-            let factor_b = Matrix { start: b.as_ptr(), row: n, column: 1 };
-            let to = Matrix { start: c.as_mut_ptr(), row: n, column: 1 };
-            #[expect(unsafe_code, reason = "the product takes pointers")]
-            // SAFETY: all three are row-major slices of these sizes.
-            unsafe {
-                multiply([m, n, k], factor_a, factor_b, to, accumulate);
-            }
-            for (at, found) in c.iter().enumerate() {
-                let (row, column) = (at / n, at % n);
-                let terms = (0..k).map(|d| rounded(a[row * k + d]) * rounded(b[d * n + column]));
-                let start = if accumulate { f64::from(before[at]) } else { 0.0 };
-                let (sum, scale) = terms.fold((start, 1.0), |(sum, scale), x| (sum + x, scale + x.abs()));
-                assert!((f64::from(*found) - sum).abs() < 1e-6 * scale, "{at}: {found}, not {sum}");
-            }
-        }
+        #[expect(unsafe_code, reason = "the product takes pointers")]
+        panels::tests::assert_is_the_definition::<Kernel>(rounded, |sizes, a, b, c, accumulate| {
+            // SAFETY: matrices of these sizes.
+            unsafe { multiply(sizes, a, b, c, accumulate) }
+        });
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 #[cfg(feature = "cuda")]
 use super::cuda::{Gpu, Memory};
 use super::parallel::run;
@@ -20,7 +21,7 @@ const FILLED_TOGETHER: usize = 1 << 18;
 /// device of what it reads, wherever it stood before.
 #[derive(Clone, Debug, Default)]
 pub struct Buffer {
-    numbers: Vec<f32>,
+    numbers: Aligned<f32>,
     /// What products with them round to, where they stand in the host's memory.
     precision: Precision,
     /// The numbers, where they stand on a GPU; `numbers` is empty then.
@@ -37,7 +38,7 @@ impl Buffer {
             memory.fill(0, len, 0.0);
             return Self { memory: Some(memory), ..Self::default() };
         }
-        Self::of_host(device, vec![0.0; len])
+        Self::of_host(device, Aligned::zeros(len))
     }
 
     /// The numbers, moved to the device.
@@ -48,10 +49,10 @@ impl Buffer {
             memory.write(0, &numbers);
             return Self { memory: Some(memory), ..Self::default() };
         }
-        Self::of_host(device, numbers)
+        Self::of_host(device, numbers.into())
     }
 
-    fn of_host(device: Device, numbers: Vec<f32>) -> Self {
+    fn of_host(device: Device, numbers: Aligned<f32>) -> Self {
         debug_assert!(matches!(device, Device::Cpu(_)), "{device} has no numbers in the host's memory");
         Self {
             numbers,
@@ -90,7 +91,7 @@ impl Buffer {
         if let Some(memory) = &mut self.memory {
             return memory.resize(len);
         }
-        self.numbers.resize(len, 0.0);
+        self.numbers.resize(len);
     }
 
     /// Sets every number.
@@ -116,8 +117,8 @@ impl Buffer {
             self.memory = None;
         }
         self.precision = other.precision;
-        self.numbers.clear();
-        self.numbers.extend_from_slice(&other.numbers);
+        self.numbers.resize(other.numbers.len());
+        self.numbers.copy_from_slice(&other.numbers);
     }
 
     /// The numbers, brought to the host.
@@ -208,7 +209,7 @@ impl Buffer {
     /// but stays where neither device nor length change.
     pub(super) fn on(&mut self, gpu: &'static Gpu, len: usize) -> &mut Memory {
         if self.memory.as_ref().is_none_or(|memory| memory.gpu().device() != gpu.device()) {
-            self.numbers = Vec::new();
+            self.numbers = Aligned::default();
             self.memory = None;
         }
         let memory = self.memory.get_or_insert_with(|| Memory::new(gpu, len));

@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::aligned::Aligned;
 use super::frozen::Weights;
 use super::meter;
 use super::parallel::{Vectors, run, vectors};
@@ -107,10 +108,11 @@ impl Pass<'_> {
         accumulate: bool,
     ) {
         let lanes = kernel.lanes;
-        let by_lanes = transposed(x, depth, lanes);
+        let mut by_lanes = Aligned::zeros(depth * lanes);
+        transpose(x, depth, lanes, &mut by_lanes);
         let parts = width.div_ceil(STRIP).next_multiple_of(TASKS).min(width.div_ceil(ALIGN));
         let strip = width.div_ceil(parts).next_multiple_of(ALIGN);
-        let mut results = vec![0.0; width.div_ceil(strip) * strip * lanes];
+        let mut results = Aligned::zeros(width.div_ceil(strip) * strip * lanes);
         let [rows, columns] = self.part();
         let scratch = || vec![0.0; (rows + ALIGN) * (columns + GAP)];
         let work = |scratch: &mut Vec<f32>, (at, results): (usize, &mut [f32])| {
@@ -200,9 +202,8 @@ impl Pass<'_> {
     }
 }
 
-/// `[rows, depth]` as `[depth, lanes]`; lanes beyond the rows are zero.
-fn transposed(x: &[f32], depth: usize, lanes: usize) -> Vec<f32> {
-    let mut by_lanes = vec![0.0; depth * lanes];
+/// `[rows, depth]` as `[depth, lanes]`; lanes beyond the rows stay as they are.
+fn transpose(x: &[f32], depth: usize, lanes: usize, by_lanes: &mut [f32]) {
     run(by_lanes.len(), by_lanes.par_chunks_mut(lanes * LINE).enumerate(), |(line, by_lanes)| {
         for (lane, row) in x.chunks_exact(depth).enumerate() {
             let from = &row[line * LINE..depth.min((line + 1) * LINE)];
@@ -211,7 +212,6 @@ fn transposed(x: &[f32], depth: usize, lanes: usize) -> Vec<f32> {
             }
         }
     });
-    by_lanes
 }
 
 /// From one factor of a tile to the next, by its result and along the sum.

@@ -1,9 +1,8 @@
-//! The one product of matrices that every operation uses: kernels of faer or `matrixmultiply` over
-//! borrowed strided matrices, with the bounds checked before a pointer is taken, and tiles of the
-//! result spread over threads. With AVX-512, of the `gemm` crate, faer and OpenBLAS faer was the
-//! fastest in every shape that a step has, and needs no release build to be so. With AVX2 alone the
-//! three are alike but for weight gradients: faer reads a left factor that stands by columns at 35
-//! to 54 GFLOP/s a thread, `matrixmultiply` at 68 to 74 (README, performance).
+//! The one product of matrices that every operation uses, over borrowed strided matrices, with the
+//! bounds checked before a pointer is taken, and tiles of the result spread over threads. Whose kernel
+//! computes it is chosen by measurements (README, performance): with AVX-512, of faer, the `gemm` crate
+//! and OpenBLAS faer was the fastest in every shape that a step has, and needs no release build to be
+//! so; with AVX2 alone it is our own.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -12,9 +11,14 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::brain::{self, Matrix};
+use super::brain;
 use super::meter;
-use super::parallel::{Vectors, is_alone, vectors};
+use super::panels::Matrix;
+use super::parallel::is_alone;
+#[cfg(target_arch = "x86_64")]
+use super::parallel::{Vectors, vectors};
+#[cfg(target_arch = "x86_64")]
+use super::single::Single;
 use crate::device::Precision;
 
 /// Multiplications below which one thread computes a product: handing work over costs about what
@@ -25,30 +29,59 @@ const PARALLEL_FROM: usize = 1 << 20;
 /// and tiles of half the edge, 4 %.
 const LARGE_TILE: usize = 512;
 
-/// Tiles from which there are enough for the threads of a workstation; fewer are made smaller. A rule
-/// by sizes, since the threads may decide no number.
+/// Tiles from which there are enough for the threads of a workstation; fewer are made smaller.
 const MANY: usize = 16;
 
 /// Tiles start at multiples of whole registers of the kernels, in both directions.
 const ALIGN: usize = 48;
 
+/// Columns of a tile of our kernels, at most: what is packed of B, 1.2 MB, stays in the last cache.
+const WIDEST: usize = 768;
+
+/// Tiles for each thread, so that one that is held up gives some of its own away.
+const TILES_A_THREAD: usize = 4;
+
 /// Whose kernel computes a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kernel {
     Faer,
-    MatrixMultiply,
+    #[cfg(target_arch = "x86_64")]
+    Single(Single),
     /// Factors rounded to bfloat16.
     Brain,
 }
 
 impl Kernel {
-    /// The faster one of a precision for a left factor of these strides on this processor.
-    fn of(precision: Precision, a: Strides) -> Self {
+    /// The fastest one of a precision on this processor.
+    fn of(precision: Precision) -> Self {
         if precision == Precision::Bf16 {
             return Self::Brain;
         }
-        let by_columns = a.rows == 1 && a.columns > 1;
-        if by_columns && vectors() != Vectors::Of512Bits { Self::MatrixMultiply } else { Self::Faer }
+        #[cfg(target_arch = "x86_64")]
+        if vectors() == Vectors::Of256Bits
+            && let Some(single) = Single::of()
+        {
+            return Self::Single(single);
+        }
+        Self::Faer
+    }
+
+    /// Rows and columns of the tiles of C. The order of sums of a kernel of our own depends on k
+    /// alone, so that threads may decide here; that of faer is its own business, so that they may not.
+    fn tiles(self, m: usize, n: usize) -> [Vec<Range<usize>>; 2] {
+        let (mut rows, mut columns) = (m.div_ceil(LARGE_TILE), n.div_ceil(LARGE_TILE));
+        if self == Self::Faer {
+            let edge = if rows * columns < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
+            return [tiles(m, edge), tiles(n, edge)];
+        }
+        (rows, columns) = (1, n.div_ceil(WIDEST));
+        if !is_alone() {
+            let enough = TILES_A_THREAD * rayon::current_num_threads();
+            while rows * columns < enough && (m / rows).max(n / columns) >= 2 * ALIGN {
+                if m / rows >= n / columns { rows *= 2 } else { columns *= 2 }
+            }
+        }
+        [tiles(m, m.div_ceil(rows)), tiles(n, n.div_ceil(columns))]
     }
 }
 
@@ -116,13 +149,12 @@ pub(crate) fn gemm_in(
     accumulate: bool,
 ) {
     let Size { m, n, k } = size;
-    let work = Product::new(size, a, b, c, accumulate, Kernel::of(precision, a.1));
+    let kernel = Kernel::of(precision);
+    let work = Product::new(size, a, b, c, accumulate, kernel);
     if m.saturating_mul(n).saturating_mul(k) < PARALLEL_FROM {
         return work.tile(0..m, 0..n);
     }
-    let edge =
-        if m.div_ceil(LARGE_TILE) * n.div_ceil(LARGE_TILE) < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
-    let (rows, columns) = (tiles(m, edge), tiles(n, edge));
+    let [rows, columns] = kernel.tiles(m, n);
     let tile = |at: usize| work.tile(rows[at / columns.len()].clone(), columns[at % columns.len()].clone());
     let count = rows.len() * columns.len();
     if is_alone() {
@@ -139,7 +171,7 @@ pub(crate) fn gemm_serial(
     c: (&mut [f32], Strides),
     accumulate: bool,
 ) {
-    Product::new(size, a, b, c, accumulate, Kernel::of(Precision::F32, a.1)).tile(0..size.m, 0..size.n);
+    Product::new(size, a, b, c, accumulate, Kernel::of(Precision::F32)).tile(0..size.m, 0..size.n);
 }
 
 /// `len` places in even parts of at most about `edge`.
@@ -203,35 +235,32 @@ impl<'a> Product<'a> {
                 let start = row * strides.rows + column * strides.columns;
                 if k == 0 { x.as_ptr() } else { x.as_ptr().add(start) }
             };
-            let (c, c_rows, c_columns) =
-                (self.c.add(at), self.c_strides.rows as isize, self.c_strides.columns as isize);
+            let c = self.c.add(at);
             let (a, b) = (from(a, a_strides, rows.start, 0), from(b, b_strides, 0, columns.start));
             let view = |start: *const f32, strides: Strides, rows: usize, columns: usize| {
                 MatRef::from_raw_parts(start, rows, columns, strides.rows as isize, strides.columns as isize)
             };
+            let matrix =
+                |start, strides: Strides| Matrix { start, row: strides.rows, column: strides.columns };
+            let ours = || (matrix(a, a_strides), matrix(b, b_strides));
+            let to = Matrix { start: c, row: self.c_strides.rows, column: self.c_strides.columns };
             match self.kernel {
                 Kernel::Faer => matmul(
-                    MatMut::from_raw_parts_mut(c, m, n, c_rows, c_columns),
+                    MatMut::from_raw_parts_mut(c, m, n, to.row as isize, to.column as isize),
                     if self.accumulate { Accum::Add } else { Accum::Replace },
                     view(a, a_strides, m, k),
                     view(b, b_strides, k, n),
                     1.0_f32,
                     Par::Seq,
                 ),
-                Kernel::MatrixMultiply => {
-                    let [a_rows, a_columns, b_rows, b_columns] =
-                        [a_strides.rows, a_strides.columns, b_strides.rows, b_strides.columns]
-                            .map(|stride| stride as isize);
-                    let beta = if self.accumulate { 1.0 } else { 0.0 };
-                    matrixmultiply::sgemm(
-                        m, k, n, 1.0, a, a_rows, a_columns, b, b_rows, b_columns, beta, c, c_rows, c_columns,
-                    );
+                #[cfg(target_arch = "x86_64")]
+                Kernel::Single(single) => {
+                    let (a, b) = ours();
+                    single.multiply([m, n, k], a, b, to, self.accumulate);
                 }
                 Kernel::Brain => {
-                    let a = Matrix { start: a, row: a_strides.rows, column: a_strides.columns };
-                    let b = Matrix { start: b, row: b_strides.rows, column: b_strides.columns };
-                    let c = Matrix { start: c, row: self.c_strides.rows, column: self.c_strides.columns };
-                    brain::multiply([m, n, k], a, b, c, self.accumulate);
+                    let (a, b) = ours();
+                    brain::multiply([m, n, k], a, b, to, self.accumulate);
                 }
             }
         }
@@ -262,14 +291,9 @@ mod tests {
                 let c_strides = strides(layout & 4 != 0, m, n);
                 let accumulate = layout & 8 != 0;
                 let size = Size { m, n, k };
-                let [mut c, mut of_faer, mut of_other, mut of_brain] = [(); 4].map(|()| before.clone());
+                let [mut c, mut of_faer, mut of_brain] = [(); 3].map(|()| before.clone());
                 gemm(size, (&a, a_strides), (&b, b_strides), (&mut c, c_strides), accumulate);
-                let kernels = [
-                    (Kernel::Faer, &mut of_faer),
-                    (Kernel::MatrixMultiply, &mut of_other),
-                    (Kernel::Brain, &mut of_brain),
-                ];
-                for (kernel, c) in kernels {
+                for (kernel, c) in [(Kernel::Faer, &mut of_faer), (Kernel::Brain, &mut of_brain)] {
                     let (a, b) = ((&a[..], a_strides), (&b[..], b_strides));
                     Product::new(size, a, b, (c, c_strides), accumulate, kernel).tile(0..m, 0..n);
                 }
@@ -281,7 +305,7 @@ mod tests {
                             .sum();
                         let place = at(c_strides, i, j);
                         let expected = sum + if accumulate { f64::from(before[place]) } else { 0.0 };
-                        for c in [&c, &of_faer, &of_other] {
+                        for c in [&c, &of_faer] {
                             assert!((f64::from(c[place]) - expected).abs() < 1e-4, "{m} {n} {k} {layout}");
                         }
                         // sums of up to 40 products of numbers that are off by 2⁻⁹

@@ -8,6 +8,7 @@
 
 pub mod activation;
 pub mod adam;
+mod aligned;
 pub mod arena;
 pub mod attention;
 mod brain;
@@ -26,6 +27,7 @@ pub mod heads;
 pub mod linear;
 pub mod meter;
 pub mod norm;
+mod panels;
 pub(crate) mod parallel;
 pub mod pooling;
 pub mod relative;
@@ -33,6 +35,8 @@ pub mod residual;
 pub mod rotary;
 pub mod routing;
 pub mod rows;
+#[cfg(target_arch = "x86_64")]
+mod single;
 
 pub use arena::{Arena, Entry, Layout, Param, ParamMut, Slot};
 pub use buffer::Buffer;
