@@ -3,9 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::Buffer;
-use super::frozen::Weights;
-use crate::device::{Device, Precision};
+use super::buffer::FILLED_TOGETHER;
+use super::parallel::run;
+#[cfg(feature = "cuda")]
+use super::param::Place;
+use super::{Param, ParamMut};
+use crate::device::Device;
 
 /// Where one trainable parameter stands within each member's part of an [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +61,13 @@ impl Layout {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// Which entry a slot is.
+    fn place(&self, slot: Slot) -> usize {
+        let key = |slot: Slot| (slot.offset, slot.len);
+        let found = self.entries.binary_search_by_key(&key(slot), |entry| key(entry.slot));
+        found.expect("a slot is one of the layout that gave it")
+    }
+
     /// Numbers of one member.
     pub fn len(&self) -> usize {
         self.len
@@ -73,13 +86,43 @@ pub struct Arena {
     layout: Arc<Layout>,
     members: usize,
     buffer: Buffer,
+    /// Of every member's every parameter, `[K, entries]`: whether what stands there is of the past, and
+    /// zero is meant. Empty where no parameter is.
+    stale: Vec<bool>,
 }
 
 impl Arena {
     /// Zeros for `members` members.
     pub fn zeros(device: Device, layout: Arc<Layout>, members: usize) -> Self {
         let buffer = Buffer::zeros(device, layout.len() * members);
-        Self { layout, members, buffer }
+        Self { layout, members, buffer, stale: Vec::new() }
+    }
+
+    /// Sets all numbers to zero, those of the host's memory when they are first written: products
+    /// overwrite what they would otherwise read and add to. Until [`Arena::settle`] nothing may be read.
+    pub fn forget(&mut self) {
+        if matches!(self.buffer.device(), Device::Cpu(_)) {
+            self.stale.clear();
+            self.stale.resize(self.members * self.layout.entries.len(), true);
+        } else {
+            self.buffer.fill(0.0);
+        }
+    }
+
+    /// Ends what [`Arena::forget`] began: what nobody has written since becomes zero.
+    pub fn settle(&mut self) {
+        if self.stale.is_empty() {
+            return;
+        }
+        let (entries, len) = (&self.layout.entries, self.layout.len.max(1));
+        let members = self.buffer.cpu_mut().chunks_exact_mut(len);
+        for (numbers, stale) in members.zip(self.stale.chunks_exact(entries.len())) {
+            for (entry, _) in entries.iter().zip(stale).filter(|(_, stale)| **stale) {
+                let Slot { offset, len } = entry.slot;
+                fill_with_zeros(&mut numbers[offset..offset + len]);
+            }
+        }
+        self.stale.clear();
     }
 
     /// Names, shapes and places.
@@ -94,18 +137,21 @@ impl Arena {
 
     /// All numbers, `[K, P]`.
     pub fn buffer(&self) -> &Buffer {
+        debug_assert!(self.stale.is_empty(), "read before it was settled");
         &self.buffer
     }
 
     /// All numbers, `[K, P]`, to be written.
     pub fn buffer_mut(&mut self) -> &mut Buffer {
+        self.settle();
         &mut self.buffer
     }
 
     /// One parameter of all members.
     pub fn param(&self, slot: Slot) -> Param<'_> {
+        debug_assert!(self.stale.is_empty(), "read before it was settled");
         let (offset, len, stride) = (slot.offset, slot.len, self.layout.len());
-        Param { buffer: &self.buffer, halves: &[], offset, len, stride }
+        Param::new(&self.buffer, offset, len, stride)
     }
 
     /// One parameter of all members, to be written.
@@ -125,15 +171,24 @@ impl Arena {
             assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
             let (base, stride) = (self.buffer.pointer(), self.layout.len());
             let precision = self.buffer.device().precision();
-            let place = |slot: Slot| ParamMut {
-                members: Vec::new(),
-                precision,
-                place: Some(Place { pointer: base + 4 * slot.offset as u64, stride }),
+            let place = |slot: Slot| {
+                ParamMut::of_gpu(precision, Place { pointer: base + 4 * slot.offset as u64, stride })
             };
             return (a.map(place), b.map(place));
         }
         let precision = self.buffer.device().precision();
         let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::of_host(self.members, precision)));
+        if !self.stale.is_empty() {
+            let places = [a, b].map(|slot| slot.map(|slot| self.layout.place(slot)));
+            for stale in self.stale.chunks_exact_mut(self.layout.entries.len()) {
+                let (a, b) = flags(stale, places);
+                for (part, flag) in parts.iter_mut().zip([a, b]) {
+                    if let (Some(part), Some(flag)) = (part, flag) {
+                        part.push_flag(flag);
+                    }
+                }
+            }
+        }
         for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
             let [first, second] = &mut parts;
             match (a, b) {
@@ -168,12 +223,14 @@ impl Arena {
 
     /// Sets one member's numbers of one parameter from the host; as many as it has.
     pub fn write(&mut self, slot: Slot, member: usize, numbers: &[f32]) {
+        self.settle();
         assert_eq!(numbers.len(), slot.len);
         self.buffer.write_part(member * self.layout.len() + slot.offset, numbers);
     }
 
     /// All numbers, `[K, P]`, brought to the host.
     pub fn read_all(&self) -> Cow<'_, [f32]> {
+        debug_assert!(self.stale.is_empty(), "read before it was settled");
         match self.buffer.device() {
             Device::Cpu(_) => Cow::Borrowed(self.buffer.cpu()),
             #[cfg(feature = "cuda")]
@@ -183,22 +240,26 @@ impl Arena {
 
     /// All parameters of one member, `[P]`, brought to the host.
     pub fn read_member(&self, member: usize) -> Vec<f32> {
+        debug_assert!(self.stale.is_empty(), "read before it was settled");
         self.buffer.part_to_vec(self.range(member))
     }
 
     /// Sets all parameters of one member, `[P]`, from the host.
     pub fn write_member(&mut self, member: usize, numbers: &[f32]) {
+        self.settle();
         assert_eq!(numbers.len(), self.layout.len());
         self.buffer.write_part(self.range(member).start, numbers);
     }
 
     /// Sets all parameters of one member to one value.
     pub fn fill_member(&mut self, member: usize, value: f32) {
+        self.settle();
         self.buffer.fill_part(self.range(member), value);
     }
 
     /// Takes one member's parameters over from an arena of the same layout, members and device.
     pub fn copy_member(&mut self, member: usize, from: &Self) {
+        self.settle();
         self.buffer.copy_part(self.range(member), &from.buffer);
     }
 
@@ -209,160 +270,42 @@ impl Arena {
 
     /// All parameters of one member, `[P]`.
     pub fn member(&self, member: usize) -> &[f32] {
+        debug_assert!(self.stale.is_empty(), "read before it was settled");
         let len = self.layout.len();
         &self.buffer.cpu()[member * len..(member + 1) * len]
     }
 
     /// All parameters of one member, `[P]`, to be written.
     pub fn member_mut(&mut self, member: usize) -> &mut [f32] {
+        self.settle();
         let len = self.layout.len();
         &mut self.buffer.cpu_mut()[member * len..(member + 1) * len]
     }
 }
 
-/// One parameter of K members as an operation reads it.
-#[derive(Clone, Copy, Debug)]
-pub struct Param<'a> {
-    buffer: &'a Buffer,
-    /// One of a member, where a frozen matrix is kept as bfloat16; `buffer` is empty then.
-    halves: &'a [Vec<u8>],
-    offset: usize,
-    len: usize,
-    stride: usize,
-}
-
-impl<'a> Param<'a> {
-    /// A frozen parameter of so many numbers a member.
-    pub(super) fn frozen(buffer: &'a Buffer, halves: &'a [Vec<u8>], len: usize) -> Self {
-        Self { buffer, halves, offset: 0, len, stride: len }
-    }
-
-    /// What its products round their factors to.
-    pub(super) fn precision(self) -> Precision {
-        self.buffer.device().precision()
-    }
-
-    /// One member's matrix in the host's memory, as it is kept.
-    pub(super) fn weights(self, member: usize) -> Weights<'a> {
-        match self.halves.get(member) {
-            Some(bytes) => Weights::Bf16(bytes.as_chunks().0),
-            None => Weights::F32(self.cpu(member)),
+/// Two different flags, or one.
+fn flags(flags: &mut [bool], places: [Option<usize>; 2]) -> (Option<&mut bool>, Option<&mut bool>) {
+    match places {
+        [Some(a), Some(b)] => {
+            let [a, b] = flags.get_disjoint_mut([a, b]).expect("parameters overlap");
+            (Some(a), Some(b))
+        }
+        [a, b] => {
+            let flag = a.or(b).map(|place| &mut flags[place]);
+            if a.is_some() { (flag, None) } else { (None, flag) }
         }
     }
+}
 
-    /// One member's numbers in the host's memory.
-    ///
-    /// # Panics
-    /// If they are those of a frozen matrix that is kept as bfloat16: [`super::linear`] reads these.
-    pub fn cpu(self, member: usize) -> &'a [f32] {
-        debug_assert!(self.halves.is_empty(), "a matrix of bfloat16 is read by linear maps alone");
-        let start = self.offset + member * self.stride;
-        &self.buffer.cpu()[start..start + self.len]
-    }
-
-    /// The members from this one on.
-    #[must_use]
-    pub fn from_member(self, first: usize) -> Self {
-        let halves = self.halves.get(first..).unwrap_or_default();
-        Self { halves, offset: self.offset + first * self.stride, ..self }
-    }
-
-    /// Numbers of one member.
-    pub fn len(self) -> usize {
-        self.len
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(self) -> bool {
-        self.len == 0
-    }
+/// On all threads.
+pub(super) fn fill_with_zeros(numbers: &mut [f32]) {
+    let pieces = numbers.par_chunks_mut(FILLED_TOGETHER);
+    run(pieces.len() * FILLED_TOGETHER, pieces, |numbers| numbers.fill(0.0));
 }
 
 fn push<'a>(part: &mut Option<ParamMut<'a>>, numbers: &'a mut [f32]) {
     if let Some(part) = part {
-        part.members.push(numbers);
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl Param<'_> {
-    /// The GPU that it stands on, if it does.
-    pub(super) fn gpu(self) -> Option<&'static super::cuda::Gpu> {
-        self.buffer.gpu()
-    }
-
-    /// Where member 0's numbers stand on their GPU.
-    pub(super) fn pointer(self) -> u64 {
-        self.buffer.pointer() + 4 * self.offset as u64
-    }
-
-    /// Numbers from one member to the next.
-    pub(super) fn stride(self) -> usize {
-        self.stride
-    }
-}
-
-/// One parameter's gradient (or value) of K members as an operation writes it.
-#[derive(Debug)]
-pub struct ParamMut<'a> {
-    members: Vec<&'a mut [f32]>,
-    precision: Precision,
-    /// Where it stands, on a GPU; `members` is empty then.
-    #[cfg(feature = "cuda")]
-    place: Option<Place>,
-}
-
-/// A parameter on a GPU. The borrow of the arena, by which it came about, keeps the memory.
-#[cfg(feature = "cuda")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    /// Of member 0.
-    pub(super) pointer: u64,
-    /// Numbers from one member to the next.
-    pub(super) stride: usize,
-}
-
-#[cfg(feature = "cuda")]
-impl ParamMut<'_> {
-    /// Where it stands on its GPU.
-    ///
-    /// # Panics
-    /// If it stands in the host's memory, while the operation's other numbers are on a GPU.
-    pub(super) fn place(&self) -> Place {
-        self.place.expect("one operation's numbers stand on one device")
-    }
-}
-
-impl ParamMut<'_> {
-    fn of_host(members: usize, precision: Precision) -> Self {
-        Self {
-            members: Vec::with_capacity(members),
-            precision,
-            #[cfg(feature = "cuda")]
-            place: None,
-        }
-    }
-
-    /// What products that are added to it round their factors to.
-    pub(super) fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// The members from this one on.
-    #[must_use]
-    pub fn from_member(mut self, first: usize) -> Self {
-        #[cfg(feature = "cuda")]
-        if let Some(place) = &mut self.place {
-            place.pointer += 4 * (first * place.stride) as u64;
-            return self;
-        }
-        self.members.drain(..first);
-        self
-    }
-
-    /// One member's numbers in the host's memory.
-    pub fn cpu(&mut self, member: usize) -> &mut [f32] {
-        self.members[member]
+        part.push(numbers);
     }
 }
 
@@ -381,5 +324,30 @@ mod tests {
         assert_eq!(arena.member(0), [0., 0., 0., 0., 0., 0., 2., 2., 2., 2.]);
         assert_eq!(arena.member(1), [1., 1., 1., 1., 1., 1., 0., 0., 0., 0.]);
         assert_eq!(arena.param(b).cpu(0), [2.0; 4]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_zero_where_nobody_writes() {
+        let mut layout = Layout::default();
+        let _ = layout.push("nothing", &[0]);
+        let [a, b, c] = ["a", "b", "c"].map(|name| layout.push(name, &[2]));
+        let mut arena = Arena::zeros(Device::CPU, Arc::new(layout), 2);
+        for member in 0..2 {
+            arena.fill_member(member, 7.0);
+        }
+        arena.forget();
+        // added to, member by member
+        arena.param_mut(a).from_member(1).cpu(0)[1] += 3.0;
+        let (first, second) = arena.params_mut([Some(c), Some(b)]);
+        assert_eq!(first.expect("c").cpu(0), [0.0; 2]);
+        // overwritten, once
+        let mut b_again = second.expect("b");
+        let (numbers, stale) = b_again.overwritten(0);
+        numbers.fill(5.0);
+        assert!(stale && !b_again.overwritten(0).1);
+        arena.settle();
+        assert_eq!(arena.member(0), [0., 0., 5., 5., 0., 0.]);
+        assert_eq!(arena.member(1), [0., 3., 0., 0., 0., 0.]);
+        assert_eq!(arena.param_mut(b).cpu(0), [5.0; 2]);
     }
 }

@@ -11,7 +11,7 @@ use super::parallel::run;
 use crate::device::{Device, Precision};
 
 /// Numbers of one piece of a fill: 1 MiB, so that the system's own fill goes past the caches.
-const FILLED_TOGETHER: usize = 1 << 18;
+pub(super) const FILLED_TOGETHER: usize = 1 << 18;
 
 /// A run of f32 numbers on one device. Shrinking and growing within what it once held allocates
 /// nothing, so that a training step touches no fresh memory.
@@ -50,6 +50,13 @@ impl Buffer {
             return Self { memory: Some(memory), ..Self::default() };
         }
         Self::of_host(device, numbers.into())
+    }
+
+    /// Bytes of members on a GPU, their beginnings `stride` bytes apart; `None` for the host.
+    #[cfg(feature = "cuda")]
+    pub(super) fn of_halves(device: Device, members: &[Vec<u8>], stride: usize) -> Option<Self> {
+        let memory = Memory::of_bytes(Gpu::of(device)?, members, stride);
+        Some(Self { memory: Some(memory), ..Self::default() })
     }
 
     fn of_host(device: Device, numbers: Aligned<f32>) -> Self {

@@ -301,86 +301,75 @@ unsafe fn usual<const LANES: usize, const TILE: usize>(
 #[expect(unsafe_code, reason = "vectors of a fixed width have no safe form yet")]
 mod x86 {
     use std::arch::x86_64::{
-        _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps,
-        _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
-        _mm512_storeu_ps,
+        _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+        _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
     };
 
     use super::Steps;
 
-    /// Sums stand in `VECTORS` x `TILE` registers of 12, next to one factor of each result and one vector
-    /// of x: all 16 that there are.
-    ///
-    /// # Safety
-    /// As `Kernel::multiply` checks, on a processor with AVX2 and FMA.
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn of_256_bits<const VECTORS: usize, const TILE: usize>(
-        depth: usize,
-        factors: *const f32,
-        steps: Steps,
-        x: *const f32,
-        results: *mut f32,
-    ) {
-        const LANES: usize = 8;
-        let mut sums = [[_mm256_setzero_ps(); VECTORS]; TILE];
-        for d in 0..depth {
-            // SAFETY: inside the lengths that the caller checked, as the indices are below its sizes.
-            unsafe {
-                for (vector, x) in
-                    (0..VECTORS).map(|v| (v, _mm256_loadu_ps(x.add((d * VECTORS + v) * LANES))))
-                {
-                    for (result, sums) in sums.iter_mut().enumerate() {
-                        let factor =
-                            _mm256_broadcast_ss(&*factors.add(result * steps.result + d * steps.depth));
-                        sums[vector] = _mm256_fmadd_ps(factor, x, sums[vector]);
+    /// A kernel of vectors of `lanes` numbers. Its sums stand in `VECTORS` x `TILE` registers, beside a
+    /// factor of a result and a vector of x.
+    macro_rules! kernel {
+        ($(#[$meta:meta])* $name:ident, $features:literal, $lanes:literal, $zero:ident, $set:ident, $load:ident, $store:ident, $add:ident, $multiply_add:ident) => {
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// As `Kernel::multiply` checks, on a processor with these instructions.
+            #[target_feature(enable = $features)]
+            pub(super) unsafe fn $name<const VECTORS: usize, const TILE: usize>(
+                depth: usize,
+                factors: *const f32,
+                steps: Steps,
+                x: *const f32,
+                results: *mut f32,
+            ) {
+                let mut sums = [[$zero(); VECTORS]; TILE];
+                for d in 0..depth {
+                    // SAFETY: inside the lengths that the caller checked, as the indices are below its
+                    // sizes.
+                    unsafe {
+                        for (vector, x) in (0..VECTORS).map(|v| (v, $load(x.add((d * VECTORS + v) * $lanes)))) {
+                            for (result, sums) in sums.iter_mut().enumerate() {
+                                let factor = $set(*factors.add(result * steps.result + d * steps.depth));
+                                sums[vector] = $multiply_add(factor, x, sums[vector]);
+                            }
+                        }
+                    }
+                }
+                for (at, sum) in sums.as_flattened().iter().enumerate() {
+                    // SAFETY: as above.
+                    unsafe {
+                        let to = results.add(at * $lanes);
+                        $store(to, $add($load(to), *sum));
                     }
                 }
             }
-        }
-        for (at, sum) in sums.as_flattened().iter().enumerate() {
-            // SAFETY: as above.
-            unsafe {
-                let to = results.add(at * LANES);
-                _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), *sum));
-            }
-        }
+        };
     }
-
-    /// The same with 24 of 32 registers.
-    ///
-    /// # Safety
-    /// As `Kernel::multiply` checks, on a processor with AVX-512.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn of_512_bits<const VECTORS: usize, const TILE: usize>(
-        depth: usize,
-        factors: *const f32,
-        steps: Steps,
-        x: *const f32,
-        results: *mut f32,
-    ) {
-        const LANES: usize = 16;
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; TILE];
-        for d in 0..depth {
-            // SAFETY: inside the lengths that the caller checked, as the indices are below its sizes.
-            unsafe {
-                for (vector, x) in
-                    (0..VECTORS).map(|v| (v, _mm512_loadu_ps(x.add((d * VECTORS + v) * LANES))))
-                {
-                    for (result, sums) in sums.iter_mut().enumerate() {
-                        let factor = _mm512_set1_ps(*factors.add(result * steps.result + d * steps.depth));
-                        sums[vector] = _mm512_fmadd_ps(factor, x, sums[vector]);
-                    }
-                }
-            }
-        }
-        for (at, sum) in sums.as_flattened().iter().enumerate() {
-            // SAFETY: as above.
-            unsafe {
-                let to = results.add(at * LANES);
-                _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), *sum));
-            }
-        }
-    }
+    kernel!(
+        /// 12 of 16 registers hold sums.
+        of_256_bits,
+        "avx2,fma",
+        8,
+        _mm256_setzero_ps,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_fmadd_ps
+    );
+    kernel!(
+        /// 24 of 32 registers hold sums.
+        of_512_bits,
+        "avx512f",
+        16,
+        _mm512_setzero_ps,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_fmadd_ps
+    );
 }
 
 #[cfg(test)]

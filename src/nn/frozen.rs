@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::parallel::{PIECE, run, widest};
 use super::{Buffer, Param};
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use rayon::prelude::*;
 
 /// Numbers as they were stored.
@@ -51,14 +51,19 @@ pub struct Frozen {
     /// One of a member, where they are kept as bfloat16; `buffer` is empty then.
     halves: Vec<Vec<u8>>,
     len: usize,
+    /// Whether the buffer is on a GPU and holds bfloat16, two in the place of an f32.
+    #[cfg(feature = "cuda")]
+    narrow: bool,
 }
 
 impl Frozen {
-    /// The members' numbers, all of the same length. In the host's memory matrices that are stored as
-    /// bfloat16 stay that: [`super::linear`] widens them on their way into a product.
+    /// The members' numbers, all of the same length. Matrices that are stored as bfloat16 stay that: in
+    /// the host's memory, where [`super::linear`] widens them on their way into a product, and on a GPU
+    /// whose products round their factors to it.
     pub fn matrices(device: Device, members: Vec<Stored>) -> Self {
         let is_half = |member: &Stored| matches!(member, Stored::Bf16(_));
-        if !matches!(device, Device::Cpu(_)) || !members.iter().all(is_half) {
+        let takes_halves = matches!(device, Device::Cpu(_)) || device.precision() == Precision::Bf16;
+        if !takes_halves || !members.iter().all(is_half) {
             return Self::new(device, members.into_iter().map(Stored::into_f32).collect());
         }
         let len = members.first().map_or(0, Stored::len);
@@ -67,7 +72,12 @@ impl Frozen {
             Stored::Bf16(bytes) => Some(bytes),
             Stored::F32(_) => None,
         });
-        Self { buffer: Buffer::zeros(device, 0), halves: halves.collect(), len }
+        let halves: Vec<Vec<u8>> = halves.collect();
+        #[cfg(feature = "cuda")]
+        if let Some(buffer) = Buffer::of_halves(device, &halves, 2 * narrow_stride(len)) {
+            return Self { buffer, halves: Vec::new(), len, narrow: true };
+        }
+        Self::kept(Buffer::zeros(device, 0), halves, len)
     }
 
     /// The members' numbers in f32, all of the same length.
@@ -79,13 +89,33 @@ impl Frozen {
         } else {
             members.concat()
         };
-        Self { buffer: Buffer::from_vec(device, numbers), halves: Vec::new(), len }
+        Self::kept(Buffer::from_vec(device, numbers), Vec::new(), len)
+    }
+
+    fn kept(buffer: Buffer, halves: Vec<Vec<u8>>, len: usize) -> Self {
+        Self {
+            buffer,
+            halves,
+            len,
+            #[cfg(feature = "cuda")]
+            narrow: false,
+        }
     }
 
     /// The parameter of all members.
     pub fn param(&self) -> Param<'_> {
+        #[cfg(feature = "cuda")]
+        if self.narrow {
+            return Param::narrow(&self.buffer, self.len, narrow_stride(self.len));
+        }
         Param::frozen(&self.buffer, &self.halves, self.len)
     }
+}
+
+/// Numbers from one member's bfloat16 to the next on a GPU: 16 bytes are what its products ask for.
+#[cfg(feature = "cuda")]
+fn narrow_stride(len: usize) -> usize {
+    len.next_multiple_of(8)
 }
 
 /// One member's matrix in the host's memory, row-major, as it is kept.

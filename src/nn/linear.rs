@@ -172,14 +172,16 @@ pub fn backward_weight(shape: Shape, x: &Buffer, dy: &Buffer, mut dweight: Param
     if let Some(gpu) = dy.gpu() {
         return on_gpu::backward_weight(gpu, shape, x, dy, &dweight);
     }
+    let precision = dweight.precision();
     for member in 0..members {
+        let (dweight, stale) = dweight.overwritten(member);
         gemm_in(
-            dweight.precision(),
+            precision,
             Size { m: outputs, n: inputs, k: rows },
             (&dy.cpu()[shape.y(member)], Strides::transposed(outputs)),
             (&x.cpu()[shape.x(member)], Strides::row_major(inputs)),
-            (dweight.cpu(member), Strides::row_major(inputs)),
-            true,
+            (dweight, Strides::row_major(inputs)),
+            !stale,
         );
     }
 }

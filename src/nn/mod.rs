@@ -29,6 +29,7 @@ pub mod meter;
 pub mod norm;
 mod panels;
 pub(crate) mod parallel;
+pub mod param;
 pub mod pooling;
 pub mod relative;
 pub mod residual;
@@ -38,9 +39,10 @@ pub mod rows;
 #[cfg(target_arch = "x86_64")]
 mod single;
 
-pub use arena::{Arena, Entry, Layout, Param, ParamMut, Slot};
+pub use arena::{Arena, Entry, Layout, Slot};
 pub use buffer::Buffer;
 pub use frozen::Frozen;
+pub use param::{Param, ParamMut};
 pub use rows::{DropoutKey, Rows};
 
 /// Whether a device has done everything that it was asked for.

@@ -72,10 +72,11 @@ impl Optimization {
         pass: Pass,
         loss: impl FnOnce(&Rows, &Buffer, &mut [f64], &mut Buffer) -> Result<(), Error>,
     ) -> Result<(), Failure> {
-        self.gradients.buffer_mut().fill(0.0);
+        self.gradients.forget();
         learner.forward(values, input, pass)?;
         loss(input.rows(), learner.logits(), &mut self.losses, &mut self.dlogits)?;
         learner.backward(values, &self.dlogits, &mut self.gradients)?;
+        self.gradients.settle();
         self.norms = gradient_norms(&self.gradients);
         // a GPU is waited for here, at the end of all that it computes, and nowhere before
         cross_entropy::settle(&self.dlogits, &mut self.losses);

@@ -97,6 +97,16 @@ fn every_condition_of_a_study_trains_and_is_collected() {
         assert!(matches!(events.last(), Some(WorkerEvent::Done { .. })), "{events:?}");
         let record = store.read(&cell.id).expect("a record");
         assert!(record.result.expect("a result").validation.len() == 2);
+        let stages = record.cost.stages.expect("where the time went");
+        let told = stages.preparation_seconds + stages.training_seconds + stages.evaluation_seconds;
+        assert!(stages.preparation_seconds > 0.0 && stages.training_seconds > 0.0, "{stages:?}");
+        assert!(
+            stages.evaluation_seconds > 0.0 && told <= record.cost.seconds,
+            "{stages:?} of {:?}",
+            record.cost
+        );
+        // counted for the whole process, whose other tests run beside
+        assert!(stages.products_gflop > 0.0 && stages.products_seconds > 0.0, "{stages:?}");
     }
     let collected = collect::layer_study(&plan, &store).expect("collected");
     assert_eq!((collected.records.len(), collected.unreadable.len()), (8, 0));

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use pifi_probe::device::Device;
+use pifi_probe::device::{Device, Precision};
 use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
+use pifi_probe::nn::frozen::Stored;
 use pifi_probe::nn::heads::{self, Heads};
 use pifi_probe::nn::linear;
 use pifi_probe::nn::norm::{self, Kind, Saved};
-use pifi_probe::nn::{Arena, Buffer, Frozen, Layout, residual};
+use pifi_probe::nn::{self, Arena, Buffer, Frozen, Layout, residual};
 
-use super::support::{CLOSE, EQUAL, K, agree, buffer, random};
+use super::support::{CLOSE, EQUAL, K, agree, buffer, device, random};
 
 /// An arena with two parameters between others, of random numbers.
 fn arena(device: Device, seed: u64, first: usize, second: usize) -> (Arena, [pifi_probe::nn::Slot; 2]) {
@@ -54,6 +55,57 @@ fn linear_maps_and_their_gradients() {
                 ("gradients", grads.buffer().to_vec()),
             ]
         });
+    }
+}
+
+/// Matrices of bfloat16 stay that on a GPU that rounds to it; what meets them is rounded too. Sums are
+/// in f32, so the definition is held against in f64.
+#[test]
+fn frozen_matrices_of_bfloat16_meet_rounded_rows() {
+    let Some(device) = device() else { return };
+    let Device::Cuda(index, _) = device else { panic!("{device} is no GPU") };
+    let device = Device::Cuda(index, Precision::Bf16);
+    let rounded = |x: f32| half::bf16::from_f32(x);
+    for (rows, inputs, outputs) in [(1, 5, 3), (7, 33, 2), (70, 16, 40)] {
+        let shape = linear::Shape { members: K, rows, inputs, outputs };
+        let weights: Vec<Vec<half::bf16>> = (0..K)
+            .map(|k| random(20 + k as u64, inputs * outputs).into_iter().map(rounded).collect())
+            .collect();
+        let stored =
+            |weight: &Vec<half::bf16>| Stored::Bf16(weight.iter().flat_map(|x| x.to_le_bytes()).collect());
+        let frozen = Frozen::matrices(device, weights.iter().map(stored).collect());
+        let (x, dy) = (buffer(device, 1, K * rows * inputs), buffer(device, 2, K * rows * outputs));
+        let (mut y, mut dx, mut later) = (Buffer::default(), Buffer::default(), Buffer::default());
+        linear::forward(shape, &x, frozen.param(), None, &mut y);
+        linear::backward_input(shape, &dy, frozen.param(), &mut dx, false);
+        let last = buffer(device, 1, rows * inputs);
+        let one = linear::Shape { members: 1, ..shape };
+        linear::forward(one, &last, frozen.param().from_member(K - 1), None, &mut later);
+        assert_eq!(nn::check(device), Ok(()));
+
+        let (x, dy) = (x.to_vec(), dy.to_vec());
+        let product = |rows_of: &[f32], row: usize, depth: usize, weight: &dyn Fn(usize) -> half::bf16| {
+            let terms = (0..depth).map(|d| rounded(rows_of[row * depth + d]).to_f64() * weight(d).to_f64());
+            terms.fold((0.0, 1.0), |(sum, scale): (f64, f64), x| (sum + x, scale + x.abs()))
+        };
+        let near = |found: f32, (sum, scale): (f64, f64)| {
+            assert!(
+                (f64::from(found) - sum).abs() < 1e-6 * scale,
+                "{rows} {inputs} {outputs}: {found}, not {sum}"
+            );
+        };
+        for (at, found) in y.to_vec().into_iter().enumerate() {
+            let (row, output) = (at / outputs, at % outputs);
+            near(found, product(&x, row, inputs, &|d| weights[row / rows][output * inputs + d]));
+        }
+        for (at, found) in dx.to_vec().into_iter().enumerate() {
+            let (row, input) = (at / inputs, at % inputs);
+            near(found, product(&dy, row, outputs, &|d| weights[row / rows][d * inputs + input]));
+        }
+        for (at, found) in later.to_vec().into_iter().enumerate() {
+            let (row, output) = (at / outputs, at % outputs);
+            near(found, product(&x, row, inputs, &|d| weights[K - 1][output * inputs + d]));
+        }
     }
 }
 

@@ -245,25 +245,36 @@ API cublasCreate_v2(void **handle) { return *handle = (void *)1, SUCCESS; }
 API cublasSetStream_v2(void *, void *) { return SUCCESS; }
 API cublasSetMathMode(void *, int) { return SUCCESS; }
 
-// Of f32 only; column-major, sums in f64.
+constexpr int R_32F = 0, R_16BF = 14;
+
+// One number of a factor.
+static double factor(const void *numbers, int type, size_t place) {
+    if (type == R_32F) return ((const float *)numbers)[place];
+    uint32_t bits = (uint32_t)((const uint16_t *)numbers)[place] << 16;
+    float number;
+    return std::memcpy(&number, &bits, 4), number;
+}
+
+// Factors of f32 or of bfloat16; column-major, sums in f64.
 API cublasGemmStridedBatchedEx(void *, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *a_, int a_type,
     int lda, long long stride_a, const void *b_, int b_type, int ldb, long long stride_b, const void *beta, void *c_, int c_type,
     int ldc, long long stride_c, int batch, int, int) {
-    int bad = a_type || b_type || c_type || m < 0 || n < 0 || k < 0 || batch < 0 || lda < std::max(1, op_a ? k : m) ||
+    int bad = (a_type != R_32F && a_type != R_16BF) || a_type != b_type || c_type != R_32F || m < 0 || n < 0 || k < 0 || batch < 0 || lda < std::max(1, op_a ? k : m) ||
         ldb < std::max(1, op_b ? n : k) || ldc < std::max(1, m);
     if (bad) return 7;
     float by = *(const float *)alpha, keep = *(const float *)beta;
-    std::vector<float> left((size_t)m * k);
+    std::vector<double> left((size_t)m * k);
     for (int batched = 0; batched < batch; batched++) {
-        const float *a = (const float *)a_ + batched * stride_a, *b = (const float *)b_ + batched * stride_b;
+        auto a = [&](size_t place) { return factor(a_, a_type, batched * stride_a + place); };
+        auto b = [&](size_t place) { return factor(b_, b_type, batched * stride_b + place); };
         float *c = (float *)c_ + batched * stride_c;
         for (int i = 0; i < m; i++)
-            for (int s = 0; s < k; s++) left[(size_t)i * k + s] = op_a ? a[s + (size_t)i * lda] : a[i + (size_t)s * lda];
+            for (int s = 0; s < k; s++) left[(size_t)i * k + s] = op_a ? a(s + (size_t)i * lda) : a(i + (size_t)s * lda);
         for (int j = 0; j < n; j++)
             for (int i = 0; i < m; i++) {
                 double sum = 0.0;
                 for (int s = 0; s < k; s++)
-                    sum += (double)left[(size_t)i * k + s] * (op_b ? b[j + (size_t)s * ldb] : b[s + (size_t)j * ldb]);
+                    sum += left[(size_t)i * k + s] * (op_b ? b(j + (size_t)s * ldb) : b(s + (size_t)j * ldb));
                 float &to = c[i + (size_t)j * ldc];
                 to = keep == 0.0f ? (float)(by * sum) : (float)(by * sum + keep * to);
             }

@@ -24,6 +24,7 @@ pub(crate) fn run(context: &Context) -> Result<(), Failure> {
         ("threads", context.threads().to_string()),
         ("memory", memory()),
         ("device", gpu()),
+        ("cpu precisions", precisions()),
     ];
     let settings = context.hub();
     match &settings {
@@ -53,6 +54,15 @@ fn gpu() -> String {
         Ok(device) => device.description(),
         Err(error) => format!("cpu ({error})"),
     }
+}
+
+/// What `--precision` takes without a GPU, and why not the others.
+fn precisions() -> String {
+    let said = Precision::ALL.iter().map(|precision| match Choice::Cpu(*precision).resolve() {
+        Ok(_) => precision.to_string(),
+        Err(error) => format!("not {precision} ({error})"),
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn hub_rows(settings: &hub::Settings) -> Vec<(&'static str, String)> {

@@ -1,7 +1,7 @@
 //! Tables looked up on a GPU; gradients go to the rows in use alone.
 
-use crate::nn::arena::Place;
 use crate::nn::cuda::{Gpu, arguments, word};
+use crate::nn::param::Place;
 use crate::nn::{Buffer, Param, ParamMut};
 
 #[expect(clippy::too_many_arguments, reason = "sizes, inputs and outputs, each once")]

@@ -25,6 +25,7 @@ const MODULES: [(&str, &[&str]); 6] = [
         ptx!("elementwise"),
         &[
             "fill",
+            "narrow",
             "residual_add",
             "residual_sum",
             "residual_scaled",
@@ -148,6 +149,8 @@ pub(in crate::nn) struct Operand {
     pub(in crate::nn) leading: usize,
     /// Whether its transpose is multiplied.
     pub(in crate::nn) transposed: bool,
+    /// Whether its numbers are bfloat16, and not f32. Both factors have one dtype; C is f32.
+    pub(in crate::nn) narrow: bool,
 }
 
 /// C = A B or C += A B, `[m, n]` of `[m, k]` and `[k, n]`, for every member.
@@ -336,10 +339,13 @@ impl Gpu {
     /// A product of matrices by cuBLAS.
     pub(in crate::nn) fn multiply(&self, product: &Product) {
         let Product { members, m, n, k, a, b, c, accumulate } = *product;
+        debug_assert!(a.narrow == b.narrow && !c.narrow, "factors of two dtypes");
         if members == 0 || m == 0 || n == 0 || k == 0 {
             return;
         }
         let compute = match self.device {
+            // what is rounded already needs no rounding
+            _ if a.narrow => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
             Device::Cuda(_, Precision::Tf32) => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             Device::Cuda(_, Precision::Bf16) => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_16BF,
             _ => blas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
@@ -350,6 +356,7 @@ impl Gpu {
         };
         let (one, kept) = (1.0_f32, if accumulate { 1.0_f32 } else { 0.0 });
         let f32 = blas_sys::cudaDataType_t::CUDA_R_32F;
+        let factor = if a.narrow { blas_sys::cudaDataType_t::CUDA_R_16BF } else { f32 };
         self.call("multiply matrices", |live| {
             let handle = live.handle.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: the operations assert that their buffers hold these sizes; the factors are read
@@ -364,11 +371,11 @@ impl Gpu {
                     k as i32,
                     std::ptr::from_ref(&one).cast(),
                     a.pointer as *const c_void,
-                    f32,
+                    factor,
                     a.leading as i32,
                     a.stride as i64,
                     b.pointer as *const c_void,
-                    f32,
+                    factor,
                     b.leading as i32,
                     b.stride as i64,
                     std::ptr::from_ref(&kept).cast(),

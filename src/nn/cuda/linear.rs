@@ -2,8 +2,8 @@
 //! column-major transposes.
 
 use super::Shape;
-use crate::nn::arena::Place;
-use crate::nn::cuda::{Gpu, Operand, Product, arguments, word};
+use crate::nn::cuda::{Gpu, Memory, Operand, Product, arguments, word};
+use crate::nn::param::Place;
 use crate::nn::{Buffer, Param, ParamMut};
 
 /// A weight as the left factor that takes column vectors of inputs to outputs, or back.
@@ -13,12 +13,32 @@ fn weight_operand(shape: Shape, weight: Param, backwards: bool) -> Operand {
         stride: weight.stride(),
         leading: shape.inputs,
         transposed: !backwards,
+        narrow: weight.is_narrow(),
     }
 }
 
 /// Rows of activations, `[K, rows, width]`, as columns.
 fn columns(pointer: u64, rows: usize, width: usize) -> Operand {
-    Operand { pointer, stride: rows * width, leading: width, transposed: false }
+    Operand { pointer, stride: rows * width, leading: width, transposed: false, narrow: false }
+}
+
+/// Rows of activations for a product with a weight: rounded to bfloat16 where it is kept as that. The
+/// memory is theirs until the product has been handed over.
+fn meeting(
+    gpu: &'static Gpu,
+    weight: Param,
+    numbers: &Buffer,
+    rows: usize,
+    width: usize,
+) -> (Operand, Option<Memory>) {
+    let wide = columns(numbers.pointer(), rows, width);
+    if !weight.is_narrow() {
+        return (wide, None);
+    }
+    let count = numbers.len();
+    let narrow = Memory::new(gpu, count.div_ceil(2));
+    gpu.launch_each("narrow", count, arguments![numbers.pointer(), narrow.pointer(), count as u64]);
+    (Operand { pointer: narrow.pointer(), narrow: true, ..wide }, Some(narrow))
 }
 
 pub(super) fn forward(
@@ -39,13 +59,14 @@ pub(super) fn forward(
     } else if inputs == 0 {
         y.fill(0.0);
     }
+    let (x, _kept) = meeting(gpu, weight, x, rows, inputs);
     gpu.multiply(&Product {
         members,
         m: outputs,
         n: rows,
         k: inputs,
         a: weight_operand(shape, weight, false),
-        b: columns(x.pointer(), rows, inputs),
+        b: x,
         c: columns(to, rows, outputs),
         accumulate: bias.is_some(),
     });
@@ -64,13 +85,14 @@ pub(super) fn backward_input(
     if outputs == 0 && !accumulate {
         dx.fill(0.0);
     }
+    let (dy, _kept) = meeting(gpu, weight, dy, rows, outputs);
     gpu.multiply(&Product {
         members,
         m: inputs,
         n: rows,
         k: outputs,
         a: weight_operand(shape, weight, true),
-        b: columns(dy.pointer(), rows, outputs),
+        b: dy,
         c: columns(to, rows, inputs),
         accumulate,
     });
@@ -87,7 +109,7 @@ pub(super) fn backward_weight(gpu: &'static Gpu, shape: Shape, x: &Buffer, dy: &
         k: rows,
         a: columns(x.pointer(), rows, inputs),
         b: Operand { transposed: true, ..dy },
-        c: Operand { pointer, stride, leading: inputs, transposed: false },
+        c: Operand { pointer, stride, leading: inputs, transposed: false, narrow: false },
         accumulate: true,
     });
 }

@@ -20,6 +20,15 @@ impl Memory {
         memory
     }
 
+    /// Bytes of several members, whose beginnings are `stride` bytes apart.
+    pub(in crate::nn) fn of_bytes(gpu: &'static Gpu, members: &[Vec<u8>], stride: usize) -> Self {
+        let memory = Self::new(gpu, (members.len() * stride).div_ceil(4));
+        for (member, bytes) in members.iter().enumerate() {
+            gpu.upload(bytes, memory.pointer + (member * stride) as u64);
+        }
+        memory
+    }
+
     pub(in crate::nn) fn gpu(&self) -> &'static Gpu {
         self.gpu
     }

@@ -1,8 +1,8 @@
 //! Normalisation on a GPU: one block a row, weight gradients by columns.
 
 use super::{Kind, Saved, Shape};
-use crate::nn::arena::Place;
 use crate::nn::cuda::{Gpu, THREADS, WARP, arguments, word};
+use crate::nn::param::Place;
 use crate::nn::{Buffer, Param, ParamMut};
 
 fn number(kind: Kind) -> u32 {
