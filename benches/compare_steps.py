@@ -8,6 +8,7 @@ the losses of both sides.
 `WORK` keeps the models (1.3 GB) for further runs. Needs torch, transformers and safetensors. Peers:
 `--peer eager` as published, padded to `--length`; `longest` pads to the longest text of a batch;
 `compile` and `bf16` as they say, alone or with `-longest`. `--packed` lets pifi-probe leave padding out, as it trains.
+`--slm DIR --llm DIR` compares with real models instead of the random ones of these shapes.
 """
 
 import argparse
@@ -57,7 +58,9 @@ def main():
     flags.add_argument("work")
     flags.add_argument("--program", required=True)
     flags.add_argument("--texts", required=True, help="JSON lines with `text` and `label`")
-    flags.add_argument("--tokenizer", required=True, help="a directory with the tokenizer.json of BERT")
+    flags.add_argument("--tokenizer", help="a directory with the tokenizer.json of BERT, for the random models")
+    flags.add_argument("--slm", help="a directory with a model of transformers and its tokenizer.json")
+    flags.add_argument("--llm", help="a directory with a model of transformers")
     flags.add_argument("--length", type=int, default=32)
     flags.add_argument("--threads", type=int, default=2)
     flags.add_argument("--steps", type=int, default=3, help="of a round; the first is warm-up")
@@ -65,7 +68,11 @@ def main():
     flags.add_argument("--peer", choices=PEERS, default="eager")
     flags.add_argument("--packed", action="store_true")
     a = flags.parse_args()
-    slm, llm = models(a.work, a.tokenizer)
+    if bool(a.slm) != bool(a.llm):
+        flags.error("--slm and --llm go together")
+    if not (a.slm or a.tokenizer):
+        flags.error("the random models need --tokenizer")
+    slm, llm = (a.slm, a.llm) if a.slm else models(a.work, a.tokenizer)
     out = os.path.join(a.work, f"curve-{a.length}-{a.threads}")
     given = ["--slm", slm, "--llm", llm, "--texts", a.texts, "--max-len", str(a.length), "--shuffle"]
     given += ["--steps", str(a.steps), "--threads", str(a.threads)]
