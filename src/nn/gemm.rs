@@ -32,8 +32,12 @@ const LARGE_TILE: usize = 512;
 /// Tiles from which there are enough for the threads of a workstation; fewer are made smaller.
 const MANY: usize = 16;
 
-/// Tiles start at multiples of whole registers of the kernels, in both directions.
+/// Tiles of faer start at multiples of whole registers of its kernels, in both directions.
 const ALIGN: usize = 48;
+
+/// The same of our kernels, rows and columns: no more, since tiles of unequal sizes leave threads
+/// without work.
+const OWN_ALIGN: [usize; 2] = [12, 32];
 
 /// Columns of a tile of our kernels, at most: what is packed of B, 1.2 MB, stays in the last cache.
 const WIDEST: usize = 768;
@@ -72,7 +76,7 @@ impl Kernel {
         let (mut rows, mut columns) = (m.div_ceil(LARGE_TILE), n.div_ceil(LARGE_TILE));
         if self == Self::Faer {
             let edge = if rows * columns < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
-            return [tiles(m, edge), tiles(n, edge)];
+            return [tiles(m, edge, ALIGN), tiles(n, edge, ALIGN)];
         }
         (rows, columns) = (1, n.div_ceil(WIDEST));
         if !is_alone() {
@@ -81,7 +85,8 @@ impl Kernel {
                 if m / rows >= n / columns { rows *= 2 } else { columns *= 2 }
             }
         }
-        [tiles(m, m.div_ceil(rows)), tiles(n, n.div_ceil(columns))]
+        let [of_rows, of_columns] = OWN_ALIGN;
+        [tiles(m, m.div_ceil(rows), of_rows), tiles(n, n.div_ceil(columns), of_columns)]
     }
 }
 
@@ -174,9 +179,9 @@ pub(crate) fn gemm_serial(
     Product::new(size, a, b, c, accumulate, Kernel::of(Precision::F32)).tile(0..size.m, 0..size.n);
 }
 
-/// `len` places in even parts of at most about `edge`.
-fn tiles(len: usize, edge: usize) -> Vec<Range<usize>> {
-    let part = len.div_ceil(len.div_ceil(edge).max(1)).next_multiple_of(ALIGN).max(ALIGN);
+/// `len` places in even parts of at most about `edge` that start at multiples of `align`.
+fn tiles(len: usize, edge: usize, align: usize) -> Vec<Range<usize>> {
+    let part = len.div_ceil(len.div_ceil(edge).max(1)).next_multiple_of(align).max(align);
     (0..len).step_by(part).map(|start| start..len.min(start + part)).collect()
 }
 

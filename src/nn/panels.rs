@@ -92,6 +92,7 @@ pub(super) unsafe fn multiply<K: Kernel>(
     c: Matrix<*mut f32>,
     accumulate: bool,
 ) {
+    const { assert!(K::ROWS * K::COLUMNS <= RESULTS) };
     let mut results = Results([0.0; RESULTS]);
     PACKED.with_borrow_mut(|[packed_a, packed_b]| {
         // one round at least: a sum of nothing is zero
