@@ -73,12 +73,12 @@ impl Kernel {
     /// Rows and columns of the tiles of C. The order of sums of a kernel of our own depends on k
     /// alone, so that threads may decide here; that of faer is its own business, so that they may not.
     fn tiles(self, m: usize, n: usize) -> [Vec<Range<usize>>; 2] {
-        let (mut rows, mut columns) = (m.div_ceil(LARGE_TILE), n.div_ceil(LARGE_TILE));
         if self == Self::Faer {
-            let edge = if rows * columns < MANY { LARGE_TILE / 2 } else { LARGE_TILE };
+            let few = m.div_ceil(LARGE_TILE) * n.div_ceil(LARGE_TILE) < MANY;
+            let edge = if few { LARGE_TILE / 2 } else { LARGE_TILE };
             return [tiles(m, edge, ALIGN), tiles(n, edge, ALIGN)];
         }
-        (rows, columns) = (1, n.div_ceil(WIDEST));
+        let (mut rows, mut columns) = (1, n.div_ceil(WIDEST));
         if !is_alone() {
             let enough = TILES_A_THREAD * rayon::current_num_threads();
             while rows * columns < enough && (m / rows).max(n / columns) >= 2 * ALIGN {
@@ -285,7 +285,9 @@ mod tests {
 
     #[test]
     fn products_of_every_layout_match_the_definition() {
-        for (m, n, k) in [(1, 1, 1), (1, 7, 5), (7, 1, 5), (5, 7, 2), (13, 17, 19), (33, 65, 40), (0, 3, 2)] {
+        for (m, n, k) in
+            [(1, 1, 1), (1, 7, 5), (7, 1, 5), (5, 7, 2), (13, 17, 19), (33, 65, 40), (0, 3, 2), (3, 5, 0)]
+        {
             let (a, b, before) = (random(1, m * k), random(2, k * n), random(3, m * n));
             for layout in 0..16 {
                 let strides = |transposed: bool, rows: usize, columns: usize| {
@@ -326,14 +328,19 @@ mod tests {
     fn the_number_of_threads_changes_no_bit() {
         let (m, n, k) = (130, 201, 770);
         let (a, b) = (random(1, m * k), random(2, k * n));
-        let product = |threads: usize| {
+        let product = |precision: Precision, threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let mut c = vec![0.0; m * n];
             let (a, b) = ((&a[..], Strides::row_major(k)), (&b[..], Strides::transposed(k)));
-            pool.install(|| gemm(Size { m, n, k }, a, b, (&mut c, Strides::row_major(n)), false));
+            pool.install(|| {
+                gemm_in(precision, Size { m, n, k }, a, b, (&mut c, Strides::row_major(n)), false);
+            });
             c
         };
-        assert_eq!(product(1), product(2));
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert_eq!(product(precision, 1), product(precision, 2));
+            assert_eq!(product(precision, 1), product(precision, 5));
+        }
     }
 
     #[test]

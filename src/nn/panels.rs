@@ -94,11 +94,16 @@ pub(super) unsafe fn multiply<K: Kernel>(
 ) {
     const { assert!(K::ROWS * K::COLUMNS <= RESULTS) };
     let mut results = Results([0.0; RESULTS]);
+    if k == 0 && !accumulate {
+        for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {
+            // SAFETY: a place below the sizes.
+            unsafe { *c.start.add(row * c.row + column * c.column) = 0.0 };
+        }
+    }
     PACKED.with_borrow_mut(|[packed_a, packed_b]| {
-        // one round at least: a sum of nothing is zero
-        for part in parts(k.max(1), K::DEPTH, ALONG) {
-            let depth = part.end.min(k) - part.start;
-            let length = part.len().next_multiple_of(ALONG) / K::TOGETHER;
+        for part in parts(k, K::DEPTH, ALONG) {
+            let depth = part.len();
+            let length = depth.next_multiple_of(ALONG) / K::TOGETHER;
             let onto = accumulate || part.start > 0;
             packed_b.resize(n.next_multiple_of(K::COLUMNS) * length);
             // SAFETY: what is packed are elements below the sizes.

@@ -29,10 +29,11 @@ impl Single {
         there.then_some(Self(()))
     }
 
-    /// [`panels::multiply`].
+    /// [`panels::multiply`], all of it compiled for these instructions.
     ///
     /// # Safety
-    /// As there.
+    /// As there; the proof is that the instructions are there.
+    #[target_feature(enable = "avx2,fma")]
     #[expect(unsafe_code, reason = "the caller has pointers, as strides are arbitrary")]
     pub(super) unsafe fn multiply(
         self,
@@ -42,25 +43,9 @@ impl Single {
         c: Matrix<*mut f32>,
         accumulate: bool,
     ) {
-        // SAFETY: `of` asked for the instructions; the rest is the caller's.
-        unsafe { multiply(self, sizes, a, b, c, accumulate) }
+        // SAFETY: the caller's.
+        unsafe { panels::multiply(self, sizes, a, b, c, accumulate) }
     }
-}
-
-/// # Safety
-/// As [`panels::multiply`], on a processor with AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-#[expect(unsafe_code, reason = "the caller has pointers, as strides are arbitrary")]
-unsafe fn multiply(
-    kernel: Single,
-    sizes: [usize; 3],
-    a: Matrix<*const f32>,
-    b: Matrix<*const f32>,
-    c: Matrix<*mut f32>,
-    accumulate: bool,
-) {
-    // SAFETY: the caller's.
-    unsafe { panels::multiply(kernel, sizes, a, b, c, accumulate) }
 }
 
 impl Kernel for Single {
@@ -91,50 +76,38 @@ impl Kernel for Single {
         }
     }
 
-    #[expect(unsafe_code, reason = "rows that are apart are reached through pointers")]
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    #[expect(unsafe_code, reason = "vectors of a fixed width have no safe form yet")]
     unsafe fn tile(self, a: &[u32], b: &[u32], to: *mut f32, row: usize, onto: bool) {
-        // SAFETY: `of` asked for the instructions; the rest is the caller's.
-        unsafe { tile(a.as_chunks().0, b.as_chunks().0, to, row, onto) }
-    }
-}
-
-/// # Safety
-/// As [`Kernel::tile`], on a processor with AVX2 and FMA.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-#[expect(unsafe_code, reason = "vectors of a fixed width have no safe form yet")]
-unsafe fn tile(
-    a: &[[u32; Single::ROWS]],
-    b: &[[u32; Single::COLUMNS]],
-    to: *mut f32,
-    row: usize,
-    onto: bool,
-) {
-    let mut registers = [[_mm256_setzero_ps(); Single::COLUMNS / LANES]; Single::ROWS];
-    for (a, b) in a.as_chunks::<UNROLLED>().0.iter().zip(b.as_chunks::<UNROLLED>().0) {
-        // SAFETY: a prefetch has no effect that a program could see; every load is of numbers of these
-        // steps, and elements are the bits of f32.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(a.as_ptr().wrapping_add(AHEAD).cast());
-            for (a, b) in a.iter().zip(b) {
-                let b: *const f32 = b.as_ptr().cast();
-                let b = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(LANES))];
-                for (row, sums) in registers.iter_mut().enumerate() {
-                    let a = _mm256_broadcast_ss(&*a.as_ptr().add(row).cast());
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum = _mm256_fmadd_ps(a, b, *sum);
+        let a = a.as_chunks::<{ Self::ROWS }>().0.as_chunks::<UNROLLED>().0;
+        let b = b.as_chunks::<{ Self::COLUMNS }>().0.as_chunks::<UNROLLED>().0;
+        let mut registers = [[_mm256_setzero_ps(); Self::COLUMNS / LANES]; Self::ROWS];
+        for (a, b) in a.iter().zip(b) {
+            // SAFETY: a prefetch has no effect that a program could see; every load is of numbers of
+            // these steps, and elements are the bits of f32.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(a.as_ptr().wrapping_add(AHEAD).cast());
+                for (a, b) in a.iter().zip(b) {
+                    let b: *const f32 = b.as_ptr().cast();
+                    let b = [_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(LANES))];
+                    for (row, sums) in registers.iter_mut().enumerate() {
+                        let a = _mm256_broadcast_ss(&*a.as_ptr().add(row).cast());
+                        for (sum, b) in sums.iter_mut().zip(b) {
+                            *sum = _mm256_fmadd_ps(a, b, *sum);
+                        }
                     }
                 }
             }
         }
-    }
-    for (at, sums) in registers.iter().enumerate() {
-        for (vector, sum) in sums.iter().enumerate() {
-            // SAFETY: the caller's rows.
-            unsafe {
-                let to = to.add(at * row + vector * LANES);
-                let sum = if onto { _mm256_add_ps(_mm256_loadu_ps(to), *sum) } else { *sum };
-                _mm256_storeu_ps(to, sum);
+        for (at, sums) in registers.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                // SAFETY: the caller's rows.
+                unsafe {
+                    let to = to.add(at * row + vector * LANES);
+                    let sum = if onto { _mm256_add_ps(_mm256_loadu_ps(to), *sum) } else { *sum };
+                    _mm256_storeu_ps(to, sum);
+                }
             }
         }
     }

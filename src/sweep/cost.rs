@@ -187,7 +187,7 @@ impl Held {
 }
 
 /// Bytes of memory that a worker with a stack of `members` cells needs: values, gradients, two
-/// moments and the best values so far of all that trains (5 × 4 bytes), the frozen layer in f32,
+/// moments and the best values so far of all that trains (5 × 4 bytes), the frozen layer as if in f32,
 /// and activations. A block keeps about 9 rows of its width, 2 of its feed-forward width and one
 /// probability a head and token; the block being worked on needs as much again. 256 MiB stand for
 /// the program, texts and tokenizer.
