@@ -8,7 +8,7 @@ mod on_gpu;
 
 use rayon::prelude::*;
 
-use super::parallel::{self, PIECE, sum_of, widest};
+use super::parallel::{self, LOOKED_AT, PIECE, all_zero, sum_of, widest};
 use super::{Arena, Slot};
 
 /// What of the optimiser stays the same during a run. The learning rate follows a schedule, so it
@@ -157,9 +157,6 @@ struct Update {
     rate: f32,
 }
 
-/// Numbers that are looked at together: a third of a row of an embedding table.
-const LOOKED_AT: usize = 256;
-
 widest! {
     fn apply(
         update: &Update,
@@ -194,14 +191,6 @@ impl Update {
     fn leaves_rest(&self) -> bool {
         self.shrink == 1.0 && self.decay == 0.0 && self.eps > 0.0
     }
-}
-
-/// Whether all are +0 or -0; ends at the first that is not.
-#[inline(always)]
-fn all_zero(numbers: &[f32]) -> bool {
-    const LANES: usize = 16;
-    numbers.first().is_none_or(|first| *first == 0.0)
-        && numbers.chunks(LANES).all(|chunk| chunk.iter().fold(0, |bits, x| bits | (x.to_bits() << 1)) == 0)
 }
 
 /// Slots in order, neighbours joined.

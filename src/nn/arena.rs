@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::Buffer;
 use super::buffer::FILLED_TOGETHER;
-use super::parallel::run;
+use super::parallel::{LOOKED_AT, all_zero, run, widest};
 #[cfg(feature = "cuda")]
 use super::param::Place;
 use super::{Param, ParamMut};
@@ -300,7 +300,19 @@ fn flags(flags: &mut [bool], places: [Option<usize>; 2]) -> (Option<&mut bool>, 
 /// On all threads.
 pub(super) fn fill_with_zeros(numbers: &mut [f32]) {
     let pieces = numbers.par_chunks_mut(FILLED_TOGETHER);
-    run(pieces.len() * FILLED_TOGETHER, pieces, |numbers| numbers.fill(0.0));
+    run(pieces.len() * FILLED_TOGETHER, pieces, clear);
+}
+
+widest! {
+    /// Zeros are read only: most rows of a table of words have no gradient in a step, and what has never
+    /// been written takes no memory.
+    fn clear(numbers: &mut [f32]) {
+        for part in numbers.chunks_mut(LOOKED_AT) {
+            if !all_zero(part) {
+                part.fill(0.0);
+            }
+        }
+    }
 }
 
 fn push<'a>(part: &mut Option<ParamMut<'a>>, numbers: &'a mut [f32]) {

@@ -13,6 +13,9 @@ pub(crate) const PARALLEL_FROM: usize = 1 << 15;
 /// and writes stay in a core's second cache, and pieces are many times more than threads.
 pub(crate) const PIECE: usize = 1 << 13;
 
+/// Numbers that are asked about together whether they are zero: a third of a row of an embedding table.
+pub(crate) const LOOKED_AT: usize = 256;
+
 /// Columns that one task sums at a time: four cache lines of every row.
 const COLUMNS: usize = 64;
 
@@ -125,6 +128,14 @@ pub(crate) fn map2(y: &mut [f32], a: &[f32], b: &[f32], each: impl Fn(&mut f32, 
     run(work, pieces, |((y, a), b)| {
         y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| each(y, a, b));
     });
+}
+
+/// Whether all are +0; ends at the first that is not.
+#[inline(always)]
+pub(crate) fn all_zero(numbers: &[f32]) -> bool {
+    const TOGETHER: usize = 16;
+    numbers.first().is_none_or(|first| first.to_bits() == 0)
+        && numbers.chunks(TOGETHER).all(|chunk| chunk.iter().fold(0, |bits, x| bits | x.to_bits()) == 0)
 }
 
 /// The sum of `value` over a slice, in f64 and a fixed order.
