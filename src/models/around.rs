@@ -192,8 +192,7 @@ impl Around {
         if let Some(norm) = &relative.norm {
             norm.forward(values, size, &kept.gathered, &mut positions.table, &mut kept.saved);
         }
-        positions.gradient.resize(positions.table.len());
-        positions.gradient.fill(0.0);
+        positions.gradient.zero_beside(&positions.table, positions.table.len());
     }
 
     pub(super) fn relative_backward(

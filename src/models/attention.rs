@@ -235,8 +235,7 @@ impl Attention {
         if let Position::Disentangled(spec) = &self.position {
             let size = Size::new(call.members, positions.rows);
             let table = &state.relative;
-            relative.resize(table.len());
-            relative.fill(0.0);
+            relative.zero_beside(table, table.len());
             if spec.content_to_position {
                 let projection = matching.position_key.as_ref().unwrap_or(&matching.key);
                 projection.backward(values, size, table, position_keys, gradients, Into::Onto(relative));

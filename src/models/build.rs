@@ -17,7 +17,6 @@ use crate::models::parts::{Linear, Norm};
 use crate::models::spec::{
     self, BlockSpec, ModelSpec, Placement, Position, ProjectionPlace, QkNorm, Residual,
 };
-use crate::models::support;
 use crate::models::tensors::{BlockTensor, ModelTensor, Source, TensorTable};
 use crate::models::weights::{Checkpoint, Kind, Registry, Weight, frozen};
 
@@ -163,9 +162,6 @@ pub fn block(
     relative_bias: Option<&Weight>,
 ) -> Result<Block, Failure> {
     use BlockTensor as T;
-    if let Target::Frozen(device, _) = target {
-        support::check_block(*device, spec, scope)?;
-    }
     let width = spec.hidden_size;
     let norm = spec.norm;
     let before = matches!(spec.placement, Placement::Pre | Placement::PrePost);

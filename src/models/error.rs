@@ -134,14 +134,6 @@ pub enum Error {
         /// What the probe was built for.
         wants_tokens: bool,
     },
-    /// Something that a device has no operation for yet.
-    #[error("{what} is not on the GPU yet, and `{device}` was asked for: expected a model without it")]
-    NotOnDevice {
-        /// What the model needs.
-        what: &'static str,
-        /// The device.
-        device: String,
-    },
     /// A layer that the model does not have.
     #[error("layer {layer} does not exist{}: it has {count} layer{} ({})", in_model(model.as_deref()), if *count == 1 { "" } else { "s" }, indices(*count))]
     NoSuchLayer {
@@ -215,7 +207,6 @@ impl Diagnose for Error {
                 Some("take a checkpoint without it: leaving it out would compute something else".to_owned())
             }
             Self::TensorDtype { .. } => Some("convert the checkpoint to f32, f16 or bf16".to_owned()),
-            Self::NotOnDevice { .. } => Some("run on the processor with `--device cpu`".to_owned()),
             Self::MissingRole { .. } | Self::UnequalMembers { .. } | Self::WrongInput { .. } => None,
         }
     }

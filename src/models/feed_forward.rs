@@ -122,11 +122,10 @@ impl FeedForward {
             Self::Mixture { router, experts, top_k } => {
                 let mixture = state.mixture.get_or_insert_with(Box::default);
                 router.forward(values, size, x, &mut mixture.scores);
-                let routes = &mut mixture.routes;
-                routing::choose(size.members, size.rows, experts.len(), *top_k, &mixture.scores, routes);
+                let Mixture { scores, routes, .. } = &mut **mixture;
+                routes.choose([size.members, size.rows, experts.len(), *top_k], scores);
                 mixture.experts.resize_with(experts.len() * size.members, ExpertState::default);
-                y.resize(size.members * size.rows * router.inputs);
-                y.fill(0.0);
+                y.zero_beside(x, size.members * size.rows * router.inputs);
                 for member in 0..size.members {
                     for (number, expert) in experts.iter().enumerate() {
                         let routes = mixture.routes.of(member, number);
@@ -168,17 +167,16 @@ impl FeedForward {
             Self::Mixture { router, experts, .. } => {
                 let mixture = state.mixture.as_mut().expect("forward ran before backward");
                 let width = router.inputs;
-                dx.resize(size.members * size.rows * width);
-                dx.fill(0.0);
+                dx.zero_beside(x, size.members * size.rows * width);
                 for member in 0..size.members {
                     for (number, expert) in experts.iter().enumerate() {
-                        let routes = mixture.routes.of_mut(member, number);
+                        let state = &mixture.experts[member * experts.len() + number];
+                        mixture.routes.weight_gradients(width, [member, number], &state.output, dy);
+                        let routes = mixture.routes.of(member, number);
                         if routes.is_empty() {
                             continue;
                         }
                         let one = size.one_member(member, routes.len());
-                        let state = &mixture.experts[member * experts.len() + number];
-                        routing::weight_gradients(width, routes, &state.output, dy);
                         routing::gather_weighted(width, routes, dy, &mut mixture.output_gradient);
                         expert.backward(
                             values,
@@ -194,7 +192,7 @@ impl FeedForward {
                     }
                 }
                 let dscores = &mut scratch.gate;
-                routing::score_gradients(&mixture.routes, dscores);
+                mixture.routes.score_gradients(dscores);
                 router.backward(values, size, x, dscores, gradients, Into::Onto(dx));
             }
         }

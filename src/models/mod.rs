@@ -20,7 +20,6 @@ pub mod plug;
 pub mod pooling;
 pub mod probe;
 pub mod spec;
-pub mod support;
 pub mod tensors;
 pub mod weights;
 

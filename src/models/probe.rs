@@ -12,7 +12,6 @@ use crate::models::input::{Input, Pass};
 use crate::models::parameters::Parameters;
 use crate::models::plug::{self, Middle, Plug, PlugMode, PlugSpec};
 use crate::models::pooling::Pooling;
-use crate::models::support;
 use crate::models::weights::Registry;
 use crate::nn::parallel::inside;
 use crate::nn::{Arena, Buffer, Rows, residual};
@@ -139,19 +138,10 @@ impl Probe {
     }
 
     /// The same on a device; its frozen layer and its arenas are there already.
-    ///
-    /// # Errors
-    /// When the device has no form of an operation that the encoder or the layer needs.
-    pub fn on(mut self, device: Device) -> Result<Self, Error> {
-        if let Some(encoder) = &self.encoder {
-            support::check_model(device, encoder.spec())?;
-        }
-        if let Some(Middle::Layer { block, .. }) = self.plug.as_ref().map(|plug| &plug.middle) {
-            let scope = if block.attention.matching.is_some() { Scope::Sequence } else { Scope::OneToken };
-            support::check_block(device, &block.spec, scope)?;
-        }
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
         self.device = device;
-        Ok(self)
+        self
     }
 
     /// Where it computes: the CPU unless [`Probe::on`] said otherwise.

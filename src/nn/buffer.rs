@@ -111,6 +111,19 @@ impl Buffer {
         run(pieces.len() * FILLED_TOGETHER, pieces, |numbers| numbers.fill(value));
     }
 
+    /// Becomes `len` zeros on the device of `other`.
+    pub fn zero_beside(&mut self, other: &Self, len: usize) {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = other.gpu() {
+            self.room(gpu, len);
+        } else {
+            self.memory = None;
+        }
+        self.precision = other.precision;
+        self.resize(len);
+        self.fill(0.0);
+    }
+
     /// Becomes a copy of `other`, on its device.
     pub fn copy_from(&mut self, other: &Self) {
         #[cfg(feature = "cuda")]

@@ -2,6 +2,10 @@
 //! as keep its length. Rows that are not real are read as they stand, and their outputs are zero:
 //! in DeBERTa v2 the mask stands between the convolution and what follows it.
 
+#[cfg(feature = "cuda")]
+#[path = "cuda/convolution.rs"]
+mod on_gpu;
+
 use rayon::prelude::*;
 
 use super::gemm::{Size, Strides, gemm};
@@ -33,7 +37,7 @@ pub struct Convolution<'a> {
     pub rows: &'a Rows,
 }
 
-/// Memory that is reused from step to step.
+/// Memory that is reused from step to step, on the host.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     /// What every output row reads, `[R, groups, inputs / groups, taps]` of one member.
@@ -53,6 +57,10 @@ impl Convolution<'_> {
         y: &mut Buffer,
         scratch: &mut Scratch,
     ) {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = x.gpu() {
+            return on_gpu::forward(gpu, self, x, weight, bias, y);
+        }
         let Shape { members, inputs, outputs, .. } = self.shape;
         let rows = self.rows.len();
         y.resize(members * rows * outputs);
@@ -88,6 +96,11 @@ impl Convolution<'_> {
         gradients: Gradients<'_>,
         scratch: &mut Scratch,
     ) {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = x.gpu() {
+            let mut gradients = gradients;
+            return on_gpu::backward(gpu, self, x, weight, dy, &mut gradients);
+        }
         let Shape { members, inputs, outputs, .. } = self.shape;
         let rows = self.rows.len();
         let Gradients { weight: mut dweight, bias: mut dbias, input: dx } = gradients;

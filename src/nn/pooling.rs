@@ -66,12 +66,7 @@ pub fn scatter(
     dy: &Buffer,
     dx: &mut Buffer,
 ) {
-    #[cfg(feature = "cuda")]
-    if let Some(gpu) = dy.gpu() {
-        dx.room(gpu, members * total_rows * width);
-    }
-    dx.resize(members * total_rows * width);
-    dx.fill(0.0);
+    dx.zero_beside(dy, members * total_rows * width);
     scatter_add(members, width, rows, dy, dx);
 }
 

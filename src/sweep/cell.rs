@@ -104,7 +104,7 @@ pub fn work(
     let layer_bytes = plugged.as_ref().map_or(0, Plugged::bytes);
     let spec = probe_spec(plan, first, &slm, home.labels.len(), &config);
     let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
-    let mut probe = Probe::new(&spec, cells.len(), layer)?.on(device)?;
+    let mut probe = Probe::new(&spec, cells.len(), layer)?.on(device);
     let mut values = probe.arena(device);
     first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
     drop(plugged);

@@ -94,7 +94,7 @@ impl Frozen<'_> {
             mode: PlugMode::Pooled,
             head: HeadSpec::Classifier { classes: 1, dropout: 0.0 },
         };
-        let mut probe = Probe::new(&spec, 1, None)?.on(self.device)?;
+        let mut probe = Probe::new(&spec, 1, None)?.on(self.device);
         let mut values = probe.arena(self.device);
         let checkpoint = self.slm.repository.checkpoint(&mut unwatched)?;
         probe.parameters().load(&mut values, 0, &self.slm.weights(&checkpoint, None))?;

@@ -74,7 +74,7 @@ impl Predictor {
         let mut spec = cell::probe_spec(plan, planned, &slm, labels.len(), &config);
         spec.encoder = Some(slm.model.clone());
         let layer = plugged.as_ref().map(|plugged| plugged.layer(device)).transpose()?;
-        let probe = Probe::new(&spec, 1, layer)?.on(device)?;
+        let probe = Probe::new(&spec, 1, layer)?.on(device);
         let mut values = probe.arena(device);
         cell::first_values(&probe, &mut values, &slm, plugged.as_ref(), &config)?;
         let tokenizer = slm.tokenizer(config.max_length)?;

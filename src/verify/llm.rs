@@ -23,7 +23,7 @@ use crate::nn::{Arena, Buffer, Layout, Rows};
 const TOLERANCE: f64 = 1e-5;
 
 pub(super) fn run(directory: &Path, golden: &Golden, device: Device) -> Recomputed {
-    let model = match model(directory, device)? {
+    let model = match model(directory)? {
         Ok(model) => model,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };

@@ -299,19 +299,13 @@ fn by_tensors(directory: &Path, device: Device) -> (Option<Kind>, Recomputed) {
     }
 }
 
-/// Reads the model of a directory, or says that its family is not supported, or not on this device.
-fn model(
-    directory: &Path,
-    device: Device,
-) -> Result<Result<models::families::Model, (String, String)>, Failure> {
+/// Reads the model of a directory, or says that its family is not supported.
+fn model(directory: &Path) -> Result<Result<models::families::Model, (String, String)>, Failure> {
     let path = directory.join("config.json");
     let config = compare::json(&path)?;
     let family = config.get("model_type").and_then(|name| name.as_str()).unwrap_or("unknown").to_owned();
     match models::families::read(&config) {
-        Ok(model) => match models::support::check_model(device, &model.spec) {
-            Ok(()) => Ok(Ok(model)),
-            Err(error) => Ok(Err((family, error.to_string()))),
-        },
+        Ok(model) => Ok(Ok(model)),
         Err(error @ models::Error::UnsupportedFamily { .. }) => Ok(Err((family, error.to_string()))),
         Err(error) => Err(error.into()),
     }

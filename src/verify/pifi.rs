@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::compare::{Case, Golden, checkpoint, json};
 use super::{Error, Outcome, Recomputed, StepTime, Steps, model};
-use crate::device::Device;
 use crate::error::Failure;
 use crate::hub;
 use crate::hub::tensor::TensorSource;
@@ -93,7 +92,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
         .map_err(|cause| malformed(format!("is not as described: {cause}")))?;
     let spec = &document.spec;
     let golden = Golden::open(&directory.join("golden.safetensors"))?;
-    let small = match Part::open(&directory.join(&spec.slm), steps.device)? {
+    let small = match Part::open(&directory.join(&spec.slm))? {
         Ok(part) => part,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };
@@ -105,8 +104,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
     let mode = if spec.head == "span" { PlugMode::Sequence } else { PlugMode::Pooled };
     if spec.method == "pifi" {
         let llm = spec.llm.as_ref().ok_or_else(|| malformed("names no `llm`".to_owned()))?;
-        // of one token an example, a GPU computes any layer: the block is checked when it is built
-        let large = match Part::open(&directory.join(llm), Device::CPU)? {
+        let large = match Part::open(&directory.join(llm))? {
             Ok(part) => part,
             Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
         };
@@ -139,7 +137,7 @@ pub(super) fn run(directory: &Path, steps: &mut Steps<'_>) -> Recomputed {
             _ => HeadSpec::Classifier { classes: spec.classes, dropout: 0.0 },
         },
     };
-    let mut probe = Probe::new(&probe_spec, 1, block)?.on(steps.device)?;
+    let mut probe = Probe::new(&probe_spec, 1, block)?.on(steps.device);
     let mut values = probe.arena(steps.device);
     probe.parameters().load(&mut values, 0, &small.checkpoint())?;
     probe.parameters().initialise(&mut values, 0, Seed(0));
@@ -254,8 +252,8 @@ struct Part {
 }
 
 impl Part {
-    fn open(directory: &Path, device: Device) -> Result<Result<Self, (String, String)>, Failure> {
-        let model = match model(directory, device)? {
+    fn open(directory: &Path) -> Result<Result<Self, (String, String)>, Failure> {
+        let model = match model(directory)? {
             Ok(model) => model,
             Err(unsupported) => return Ok(Err(unsupported)),
         };

@@ -22,7 +22,7 @@ const GRADIENT_TOLERANCE: f64 = 1e-4;
 const NOISE: f64 = 1e-6;
 
 pub(super) fn run(directory: &Path, golden: &Golden, device: Device) -> Recomputed {
-    let model = match model(directory, device)? {
+    let model = match model(directory)? {
         Ok(model) => model,
         Err((family, reason)) => return Ok((family, Outcome::Unsupported(reason))),
     };

@@ -110,11 +110,11 @@ impl Case {
         Self { options: self.options, ..Self::new(self.shape, &self.queries, &self.keys, position) }
     }
 
-    /// Forward and backward by the library. Outputs that are to be overwritten start as NaN, and
-    /// gradients that are to be added to start as 1, which is taken off again.
-    pub(crate) fn run(&self) -> Results {
-        let buffer = |numbers: &[f32]| Buffer::from_vec(Device::CPU, numbers.to_vec());
-        let dirty = || Buffer::from_vec(Device::CPU, vec![f32::NAN; 7]);
+    /// Forward and backward by the library on a device. Outputs that are to be overwritten start as
+    /// NaN, and gradients that are to be added to start as 1, which is taken off again.
+    pub(crate) fn run(&self, device: Device) -> Results {
+        let buffer = |numbers: &[f32]| Buffer::from_vec(device, numbers.to_vec());
+        let dirty = || Buffer::from_vec(device, vec![f32::NAN; 7]);
         let [q, k, v, _, position_keys, position_queries] =
             [0, 1, 2, 3, 4, 5].map(|i| buffer(&self.inputs[i]));
         let table_len = self.inputs[TABLE].len() / self.shape.members;
@@ -122,12 +122,12 @@ impl Case {
         layout.push("before", &[3]);
         let slot = layout.push("table", &[table_len]);
         let layout = Arc::new(layout);
-        let mut values = Arena::zeros(Device::CPU, layout.clone(), self.shape.members);
-        let mut grads = Arena::zeros(Device::CPU, layout, self.shape.members);
+        let mut values = Arena::zeros(device, layout.clone(), self.shape.members);
+        let mut grads = Arena::zeros(device, layout, self.shape.members);
         grads.buffer_mut().fill(1.0);
         for member in 0..self.shape.members {
             let numbers = &self.inputs[TABLE][member * table_len..][..table_len];
-            values.param_mut(slot).cpu(member).copy_from_slice(numbers);
+            values.write(slot, member, numbers);
         }
 
         let (mut buckets, mut distances) = (None, None);
@@ -178,7 +178,7 @@ impl Case {
 
         let mut dtable = Vec::new();
         for member in 0..self.shape.members {
-            dtable.extend(grads.param(slot).cpu(member).iter().map(|number| number - 1.0));
+            dtable.extend(grads.read(slot, member).iter().map(|number| number - 1.0));
         }
         let positions = |wanted: bool, buffer: Buffer| if wanted { buffer.to_vec() } else { Vec::new() };
         Results {

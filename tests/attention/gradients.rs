@@ -1,6 +1,7 @@
 //! Values against the definition, and gradients against central differences of it, for every kind
 //! of attention and their mixtures.
 
+use pifi_probe::device::Device;
 use pifi_probe::nn::attention::{Empty, Shape, Window};
 use pifi_probe::nn::dropout::Dropout;
 use pifi_probe::nn::relative::{Buckets, Distances, alibi_slopes};
@@ -21,7 +22,7 @@ pub(crate) fn difference(found: &[f32], expected: &[f64]) -> f64 {
 }
 
 fn check(case: &Case) {
-    let found = case.run();
+    let found = case.run(Device::CPU);
     let mut inputs = inputs(case);
     let apart = difference(&found.out, &attend(case, &inputs));
     assert!(apart < 2e-6, "output is {apart:e} from its definition");

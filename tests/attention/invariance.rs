@@ -1,5 +1,6 @@
 //! What must not change a result: padding, leaving queries out, stacking members, threads.
 
+use pifi_probe::device::Device;
 use pifi_probe::nn::attention::{Options, Shape, Window};
 use pifi_probe::nn::dropout::Dropout;
 use pifi_probe::nn::relative::{Buckets, Distances, alibi_slopes};
@@ -64,7 +65,7 @@ fn packed_rows_give_what_padded_ones_give() {
             tight.inputs[input] = pick(&wide.inputs[input], 2, &real);
         }
         tight.cotangent = pick(&wide.cotangent, 2, &real);
-        let (wide, tight) = (wide.run(), tight.run());
+        let (wide, tight) = (wide.run(Device::CPU), tight.run(Device::CPU));
         assert_near(&tight.out, &pick(&wide.out, 2, &real), "output");
         for input in [Q, K, V] {
             assert_near(&tight.gradients[input], &pick(&wide.gradients[input], 2, &real), "q, k, v");
@@ -91,7 +92,7 @@ fn some_queries_give_what_they_give_among_all() {
         some.inputs = all.inputs.clone();
         some.inputs[Q] = pick(&all.inputs[Q], 2, &chosen);
         some.cotangent = pick(&all.cotangent, 2, &chosen);
-        let (all, some) = (all.run(), some.run());
+        let (all, some) = (all.run(Device::CPU), some.run(Device::CPU));
         assert_near(&some.out, &pick(&all.out, 2, &chosen), "output");
         assert_near(&some.gradients[Q], &pick(&all.gradients[Q], 2, &chosen), "queries");
         for input in 1..6 {
@@ -111,10 +112,10 @@ fn stacked_members_equal_members_alone_bit_for_bit() {
             one.shape.members = 1;
             one.inputs = stacked.inputs.each_ref().map(half);
             one.cotangent = half(&stacked.cotangent);
-            one.run()
+            one.run(Device::CPU)
         });
         let joined = |of: fn(&Results) -> Vec<f32>| [of(&alone[0]), of(&alone[1])].concat();
-        let together = stacked.run();
+        let together = stacked.run(Device::CPU);
         assert_eq!(together.out, joined(|results| results.out.clone()));
         let gradients: [fn(&Results) -> Vec<f32>; 6] = [
             |results| results.gradients[0].clone(),
@@ -138,7 +139,7 @@ fn the_number_of_threads_changes_no_bit() {
         let case = Case::new(shape, &rows, &rows, position).with(noisy);
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| case.run())
+            pool.install(|| case.run(Device::CPU))
         };
         let one = on(1);
         assert!(one == on(2) && one == on(5));
@@ -152,10 +153,10 @@ fn members_with_equal_inputs_see_the_same_dropout() {
         let half = numbers.len() / 2;
         numbers.copy_within(..half, half);
     }
-    let dropped = case.run();
+    let dropped = case.run(Device::CPU);
     let half = dropped.out.len() / 2;
     assert_eq!(dropped.out[..half], dropped.out[half..]);
-    assert_ne!(dropped.out, case.with(|options| options.dropout = None).run().out);
+    assert_ne!(dropped.out, case.with(|options| options.dropout = None).run(Device::CPU).out);
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn the_mask_depends_on_the_example_and_not_on_its_place_in_the_batch() {
             let numbers = random(input as u64, 5 * 12);
             case.inputs[input] = [&numbers[..]; 4].concat();
         }
-        case.run().out
+        case.run(Device::CPU).out
     };
     let rows = Rows::packed(&[5, 5]);
     let swapped = Rows { example_ids: vec![1, 0], ..rows.clone() };
@@ -179,6 +180,11 @@ fn the_mask_depends_on_the_example_and_not_on_its_place_in_the_batch() {
 #[test]
 fn a_query_with_one_key_gets_its_value() {
     let case = case(&Rows::packed(&[1, 1, 1]));
-    assert_eq!(case.run().out, case.inputs[V]);
-    assert!(case.run().gradients[Q].iter().chain(&case.run().gradients[K]).all(|&number| number == 0.0));
+    assert_eq!(case.run(Device::CPU).out, case.inputs[V]);
+    assert!(
+        case.run(Device::CPU).gradients[Q]
+            .iter()
+            .chain(&case.run(Device::CPU).gradients[K])
+            .all(|&number| number == 0.0)
+    );
 }

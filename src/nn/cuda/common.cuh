@@ -84,3 +84,14 @@ __device__ inline Words philox(u32 c0, u32 c1, u32 c2, u32 c3, u32 k0, u32 k1) {
 __device__ inline float dropout_factor(u32 word, float probability, float scale) {
     return (float)(word >> 8) / 16777216.0f >= probability ? scale : 0.0f;
 }
+
+// The bits of the bfloat16 nearest to a number, ties to even; a NaN stays one.
+__device__ inline u32 bfloat16_bits(float x) {
+    u32 bits = (u32)__float_as_int(x);
+    return x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+// A number rounded to bfloat16.
+__device__ inline float to_bfloat16(float x) {
+    return __int_as_float((int)(bfloat16_bits(x) << 16));
+}

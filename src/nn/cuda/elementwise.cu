@@ -7,10 +7,7 @@ extern "C" __global__ void fill(float* y, float value, u64 n) {
 
 // f32 rounded to the nearest bfloat16, ties to even; a NaN stays one.
 extern "C" __global__ void narrow(const float* x, unsigned short* y, u64 n) {
-    EACH(i, n) {
-        u32 bits = (u32)__float_as_int(x[i]);
-        y[i] = x[i] != x[i] ? (unsigned short)(bits >> 16 | 0x40) : (unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-    }
+    EACH(i, n) y[i] = (unsigned short)bfloat16_bits(x[i]);
 }
 
 extern "C" __global__ void residual_add(const float* x, float* y, u64 n) {

@@ -121,3 +121,81 @@ extern "C" __global__ void dropout(float* x, const u32* names, u32 seed_low, u32
             }
         }
 }
+
+// windows [K, rows, inputs, taps]: what each output row of a convolution reads, zeros beyond its example's
+// ends. offsets [examples + 1]; `total` is K times rows.
+extern "C" __global__ void read_windows(const float* x, const u32* offsets, const u32* example_of,
+    float* windows, u32 rows, u32 total, u32 inputs, u32 taps) {
+    u32 window = inputs * taps, before = (taps - 1) / 2;
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y) {
+        u32 place = row % rows, example = example_of[place];
+        u32 first = offsets[example] + before, end = offsets[example + 1] + before;
+        for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < window; i += gridDim.x * blockDim.x) {
+            u32 tap = i % taps, at = place + tap;
+            windows[(u64)row * window + i] =
+                at >= first && at < end ? x[((u64)row + tap - before) * inputs + i / taps] : 0.0f;
+        }
+    }
+}
+
+// Its backward: dx [K, rows, inputs] is the sum over the windows that a row stands in.
+extern "C" __global__ void add_windows(const float* windows, const u32* offsets, const u32* example_of,
+    float* dx, u32 rows, u32 total, u32 inputs, u32 taps) {
+    u32 before = (taps - 1) / 2;
+    u64 window = (u64)inputs * taps;
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y) {
+        u32 place = row % rows, example = example_of[place];
+        u32 first = offsets[example], end = offsets[example + 1];
+        for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < inputs; i += gridDim.x * blockDim.x) {
+            float sum = 0.0f;
+            // the row is tap t of the output row that many rows before it, plus the middle
+            for (u32 t = taps; t-- > 0;) {
+                u32 at = place + before;
+                if (at >= first + t && at - t < end) sum += windows[((u64)row + before - t) * window + i * taps + t];
+            }
+            dx[(u64)row * inputs + i] = sum;
+        }
+    }
+}
+
+// y [count, width] = weights times the rows of x with these numbers.
+extern "C" __global__ void gather_weighted(const float* x, const u32* numbers, const float* weights, float* y,
+    u32 count, u32 width) {
+    for (u32 row = blockIdx.y; row < count; row += gridDim.y)
+        for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < width; i += gridDim.x * blockDim.x)
+            y[(u64)row * width + i] = weights[row] * x[(u64)numbers[row] * width + i];
+}
+
+// The rows of y with these numbers, all different, += weights times x [count, width].
+extern "C" __global__ void scatter_weighted(const float* x, const u32* numbers, const float* weights, float* y,
+    u32 count, u32 width) {
+    for (u32 row = blockIdx.y; row < count; row += gridDim.y)
+        for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < width; i += gridDim.x * blockDim.x)
+            y[(u64)numbers[row] * width + i] += weights[row] * x[(u64)row * width + i];
+}
+
+// gradients[slots] = the product of each expert's output row, x [count, width], with the row of dy that it
+// was added to: one block a row.
+extern "C" __global__ void route_gradients(const float* x, const float* dy, const u32* numbers,
+    const u32* slots, float* gradients, u32 width) {
+    const float* output = x + (u64)blockIdx.x * width;
+    const float* from = dy + (u64)numbers[blockIdx.x] * width;
+    double sum = 0.0;
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) sum += (double)output[i] * (double)from[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) gradients[slots[blockIdx.x]] = (float)sum;
+}
+
+// dscores [rows, experts]: the derivative of a softmax over the chosen experts; chosen, weights and
+// gradients are [rows, top].
+extern "C" __global__ void score_gradients(const u32* chosen, const float* weights, const float* gradients,
+    float* dscores, u32 experts, u32 top, u64 rows) {
+    EACH(row, rows) {
+        float mean = 0.0f;
+        for (u32 slot = 0; slot < top; slot++) mean += weights[row * top + slot] * gradients[row * top + slot];
+        for (u32 expert = 0; expert < experts; expert++) dscores[row * experts + expert] = 0.0f;
+        for (u32 slot = 0; slot < top; slot++)
+            dscores[row * experts + chosen[row * top + slot]] =
+                weights[row * top + slot] * (gradients[row * top + slot] - mean);
+    }
+}
