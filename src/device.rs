@@ -98,8 +98,8 @@ impl Device {
     }
 }
 
-/// Why a device cannot be had.
-#[derive(Debug, thiserror::Error)]
+/// Why a device cannot be had, or has stopped.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Not `auto`, `cpu`, `cuda` or `cuda:N`, or a precision that the device has not.
     #[error("unknown device `{0}`: expected `auto`, `cpu` or `cuda:N`, also with `/tf32` or `/bf16`")]
@@ -118,6 +118,14 @@ pub enum Error {
         index: usize,
         /// What there is instead.
         found: String,
+    },
+    /// A device that no longer computes.
+    #[error("`{device}` failed: {reason}")]
+    Stopped {
+        /// Which.
+        device: String,
+        /// The first call that its driver refused, and what it said.
+        reason: String,
     },
 }
 
@@ -145,6 +153,9 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoPrecision(_) => "leave the precision out, to compute in f32".into(),
+            Self::Stopped { reason, .. } if reason.contains("OUT_OF_MEMORY") => {
+                "lower `--batch-size`, or stack fewer cells with `--stack`".into()
+            }
             _ => "run on the processor with `--device cpu`".into(),
         })
     }
@@ -152,7 +163,7 @@ impl Diagnose for Error {
     fn category(&self) -> Category {
         match self {
             Self::Unknown(_) => Category::Usage,
-            Self::NoGpu(_) | Self::NoPrecision(_) => Category::Failure,
+            Self::NoGpu(_) | Self::NoPrecision(_) | Self::Stopped { .. } => Category::Failure,
             #[cfg(feature = "cuda")]
             Self::NotThere { .. } => Category::Failure,
         }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pifi_probe::data::encode::EncodedSplit;
+use pifi_probe::device::Device;
 use pifi_probe::error::Failure;
 use pifi_probe::hub::alias::Role;
 use pifi_probe::hub::tensor::{RawTensor, TensorSource};
@@ -108,7 +109,8 @@ impl Case {
     /// All sites, the embeddings first.
     fn walk(&self, pooling: Option<Pooling>, batch: usize) -> Vec<Vec<f32>> {
         let weights = weights::Checkpoint { tensors: &self.tensors, names: &self.names, transform: None };
-        let mut walk = Walk::new(&self.model, weights, &self.texts, pooling, batch).expect("begins");
+        let mut walk =
+            Walk::new(&self.model, weights, &self.texts, pooling, batch, Device::CPU).expect("begins");
         let mut tape = Memory::default();
         walk.embed(weights, &mut tape).expect("embeds");
         assert_eq!(tape.texts, self.texts.len());
@@ -220,7 +222,7 @@ fn request(role: Role) -> Request {
     let texts = Texts { task, split, split_seed: 0, limit, max_length: 64, batch: 16 };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracle/slm");
     let model = root.join(if role == Role::Llm { "smollm2" } else { "bert" }).display().to_string();
-    Request { role, model, texts, pool: Some(Pooling::Mean), layers: "all".into() }
+    Request { role, model, texts, pool: Some(Pooling::Mean), layers: "all".into(), device: Device::CPU }
 }
 
 /// Computes below `out` until `until` says stop; gives the steps that were done before.

@@ -48,8 +48,9 @@ pub use rows::{DropoutKey, Rows};
 /// Whether a device has done everything that it was asked for.
 ///
 /// # Errors
-/// The reason of its driver, where a call was refused: memory that is not there, most of all.
-pub fn check(device: crate::device::Device) -> Result<(), String> {
+/// [`Error::Stopped`](crate::device::Error::Stopped) with the reason of its driver, where a call was
+/// refused: memory that is not there, most of all. What it was to compute since then is NaN.
+pub fn check(device: crate::device::Device) -> Result<(), crate::device::Error> {
     match device {
         crate::device::Device::Cpu(_) => Ok(()),
         #[cfg(feature = "cuda")]

@@ -47,6 +47,7 @@ pub struct Walk<'a> {
     /// `None`: every token's row.
     pooling: Option<Pooling>,
     batch: usize,
+    device: Device,
     around: Around,
     /// Nothing trains here.
     values: Arena,
@@ -68,19 +69,21 @@ impl<'a> Walk<'a> {
         texts: &'a EncodedSplit,
         pooling: Option<Pooling>,
         batch: usize,
+        device: Device,
     ) -> Result<Self, Failure> {
         if texts.is_empty() {
             return Err(Error::NoTexts.into());
         }
         let members = [Member { checkpoint: outside, table: &model.tensors, layer: None }];
-        let around = build::around(&mut Target::Frozen(Device::CPU, &members), &model.spec)?;
+        let around = build::around(&mut Target::Frozen(device, &members), &model.spec)?;
         Ok(Self {
             model,
             texts,
             pooling,
             batch: batch.max(1),
+            device,
             around,
-            values: Arena::zeros(Device::CPU, Arc::default(), 1),
+            values: Arena::zeros(device, Arc::default(), 1),
             state: around::State::default(),
             block_state: block::State::default(),
             x: Buffer::default(),
@@ -117,7 +120,7 @@ impl<'a> Walk<'a> {
         let used = Used::new(self.model, outside, self.texts);
         let checkpoint = Checkpoint { tensors: &used, ..outside };
         let members = [Member { checkpoint, table: &self.model.tensors, layer: None }];
-        let mut target = Target::Frozen(Device::CPU, &members);
+        let mut target = Target::Frozen(self.device, &members);
         let embeddings = build::embeddings(&mut target, &used.spec(self.model))?;
         let mut state = embeddings::State::default();
         for start in (0..self.texts.len()).step_by(self.batch) {
@@ -126,7 +129,7 @@ impl<'a> Walk<'a> {
             let ids = &used.places(ids);
             let to = &mut self.y;
             embeddings.forward(&self.values, 1, ids, type_ids, rows, Pass::Evaluate, to, &mut state);
-            tape.keep(self.y.cpu())?;
+            tape.keep(&self.y.to_vec())?;
             self.emit(None, rows, tape)?;
         }
         Ok(())
@@ -150,14 +153,15 @@ impl<'a> Walk<'a> {
         let own = Self::weights_of(self.model, layer);
         let members = [Member { checkpoint: weights, table: &self.model.tensors, layer: Some(own) }];
         let bias = self.around.relative_bias.as_ref();
-        let mut target = Target::Frozen(Device::CPU, &members);
+        let mut target = Target::Frozen(self.device, &members);
         let block = build::block(&mut target, own, block_spec, Scope::Sequence, bias)?;
         // its table of rotations is the layer's own: families mix local and global frequencies
         self.block_state = block::State::default();
         for start in (0..self.texts.len()).step_by(self.batch) {
             let rows = self.tokens(start).rows;
-            self.x.resize(rows.len() * spec.hidden_size);
-            tape.recall(self.x.cpu_mut())?;
+            let mut activations = vec![0.0; rows.len() * spec.hidden_size];
+            tape.recall(&mut activations)?;
+            self.x = Buffer::from_vec(self.device, activations);
             self.around.begin(&self.values, 1, &rows, &mut self.state);
             let call = self.around.call(1, &rows, None, Pass::Evaluate, layer);
             let (values, state) = (&self.values, &mut self.state);
@@ -166,7 +170,7 @@ impl<'a> Walk<'a> {
             if layer + 1 == count {
                 self.around.finish(values, Size::new(1, rows.len()), &self.y, &mut self.state);
             } else {
-                tape.keep(self.y.cpu())?;
+                tape.keep(&self.y.to_vec())?;
             }
             self.emit(Some(layer), &rows, tape)?;
         }
@@ -197,16 +201,18 @@ impl<'a> Walk<'a> {
             }
             None => hidden,
         };
-        if let Some(at) = out.cpu().iter().position(|x| !x.is_finite()) {
+        let out = out.to_vec();
+        crate::nn::check(self.device)?;
+        if let Some(at) = out.iter().position(|x| !x.is_finite()) {
             let site = layer.map_or_else(|| "the embeddings".to_owned(), |layer| format!("layer {layer}"));
             let row = at / width;
             let example = match self.pooling {
                 Some(_) => row,
                 None => rows.offsets.partition_point(|offset| *offset <= row) - 1,
             };
-            let (example, value) = (rows.example_ids[example], out.cpu()[at]);
+            let (example, value) = (rows.example_ids[example], out[at]);
             return Err(Error::NotFinite { site, example, value }.into());
         }
-        tape.rows(out.cpu(), rows.examples())
+        tape.rows(&out, rows.examples())
     }
 }

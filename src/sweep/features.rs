@@ -104,6 +104,7 @@ impl Frozen<'_> {
             probe.forward(&values, &tokens.input(batch), Pass::Evaluate)?;
             numbers.extend(probe.encoded().to_vec());
         }
+        crate::nn::check(self.device)?;
         Ok(numbers)
     }
 }

@@ -8,12 +8,12 @@ use super::plan::Plan;
 use super::plugged::Plugged;
 use super::{Error, TrainMode, convert};
 use crate::data::Example;
-use crate::device::Choice;
+use crate::device::{Choice, Device};
 use crate::error::Failure;
 use crate::hub::{self, ModelName, Repository, Settings, unwatched};
 use crate::models::input::Pass;
 use crate::models::probe::Probe;
-use crate::nn::Buffer;
+use crate::nn::{self, Buffer};
 use crate::runs::Store;
 use crate::train::source::Padding;
 use crate::train::{Source, TokenSet};
@@ -98,7 +98,9 @@ impl Predictor {
         let mut answers = Vec::with_capacity(all.len());
         for batch in all.chunks(BATCH) {
             self.probe.forward(&self.values, &source.input(batch), Pass::Evaluate)?;
-            for logits in self.probe.logits().to_vec().chunks_exact(self.labels.len()) {
+            let logits = self.probe.logits().to_vec();
+            nn::check(self.probe.device())?;
+            for logits in logits.chunks_exact(self.labels.len()) {
                 answers.push(self.one(logits));
             }
         }
@@ -115,6 +117,11 @@ impl Predictor {
     /// Tokens that the run cuts a text to.
     pub(super) fn max_length(&self) -> usize {
         self.tokenizer.options().max_length
+    }
+
+    /// Where it computes.
+    pub(super) fn device(&self) -> Device {
+        self.probe.device()
     }
 
     /// What the probe gives on the way for some of the texts; see [`Probe::sites`].

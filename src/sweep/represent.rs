@@ -7,6 +7,7 @@ use super::prepare::read_task;
 use super::{Error, canonical};
 use crate::data::encode::EncodedSplit;
 use crate::data::{Limits, Split};
+use crate::device::{Device, Precision};
 use crate::error::{Category, Context, Failure};
 use crate::hub::alias::Role;
 use crate::hub::tensor::{TensorRequest, TensorSource};
@@ -49,6 +50,8 @@ pub struct Request {
     pub pool: Option<Pooling>,
     /// The layers, as typed; the embeddings are always there.
     pub layers: String,
+    /// Where to compute.
+    pub device: Device,
 }
 
 /// What happens on the way.
@@ -149,7 +152,7 @@ fn compute_whole(
 
     // 3. The key: everything that decides the numbers
     let words = [&at.revision, &about.hash, pool.name(), request.texts.split];
-    let key = canonical::id(&serde_json::json!({
+    let mut decides = serde_json::json!({
         "numerics": NUMERICS_VERSION,
         "source": source,
         "words": words,
@@ -157,7 +160,11 @@ fn compute_whole(
         "limit": request.texts.limit,
         "max_length": tokenizer.options().max_length,
         "layers": chosen,
-    }));
+    });
+    if request.device.precision() != Precision::F32 {
+        decides["precision"] = request.device.precision().to_string().into();
+    }
+    let key = canonical::id(&decides);
     if let Ok(manifest) = store.read(&key) {
         return Ok(Represented { manifest, found: true });
     }
@@ -180,7 +187,8 @@ fn compute_whole(
         labels: encoded.labels.clone(),
         label_names: about.labels,
     };
-    let walker = Walker { opened: &opened, encoded: &encoded, pool, batch: request.texts.batch, chosen };
+    let (batch, device) = (request.texts.batch, request.device);
+    let walker = Walker { opened: &opened, encoded: &encoded, pool, batch, chosen, device };
     let manifest = walker.run(manifest, store, watch, hear)?;
     Ok(Represented { manifest, found: false })
 }
@@ -217,6 +225,7 @@ struct Walker<'a> {
     pool: Pooling,
     batch: usize,
     chosen: Vec<usize>,
+    device: Device,
 }
 
 impl Walker<'_> {
@@ -245,7 +254,8 @@ impl Walker<'_> {
         })?;
         let outside = self.outside(manifest.source, watch)?;
         let weights = self.opened.weights(outside.as_ref(), None);
-        let mut walk = Walk::new(model, weights, self.encoded, Some(self.pool), self.batch)?;
+        let pool = Some(self.pool);
+        let mut walk = Walk::new(model, weights, self.encoded, pool, self.batch, self.device)?;
         for step in work.steps()..last + 2 {
             let layer = step.checked_sub(1);
             let name = layer.map_or_else(|| "embeddings".to_owned(), |layer| format!("layer {layer}"));

@@ -7,7 +7,7 @@ use super::{Plan, canonical};
 use crate::data::Example;
 use crate::error::Failure;
 use crate::hub::{Settings, Watch};
-use crate::nn::Buffer;
+use crate::nn::{self, Buffer};
 use crate::runs::representations::{Manifest, Representations, SCHEMA_VERSION, Site, SourceOf};
 use crate::runs::{Condition, Store};
 use crate::train::Source as _;
@@ -75,6 +75,7 @@ pub fn compute_run(
         for (at, (_, _, rows)) in rows.iter().enumerate() {
             files.push(at, &rows.to_vec())?;
         }
+        nn::check(predictor.device())?;
         files.passed(batch.len())?;
         hear(Event::Texts { step: 0, done: files.texts() })?;
     }

@@ -91,12 +91,6 @@ pub enum Error {
         /// Fingerprint of this run.
         expected: String,
     },
-    /// A device that stopped computing.
-    #[error("the device failed: {reason}")]
-    Device {
-        /// The driver's first refusal.
-        reason: String,
-    },
     /// The checkpoint's bytes cannot be read or written.
     #[error("checkpoint: {0}")]
     Io(#[from] std::io::Error),
@@ -110,9 +104,6 @@ impl Diagnose for Error {
             }
             Self::Damaged { .. } | Self::Format { .. } | Self::OtherRun { .. } => {
                 Some("remove the checkpoint: the run then starts from its beginning".into())
-            }
-            Self::Device { reason } if reason.contains("OUT_OF_MEMORY") => {
-                Some("stack fewer cells with `--stack`, or lower `--batch-size`".into())
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Predictions of K members on a whole split, and their scores.
 
 use super::metrics::{Confusion, Metric, Scores, classification, spans};
-use super::{AsPublished, Config, Error, Gold, Learner, Objective, Pass, Source, Span};
+use super::{AsPublished, Config, Gold, Learner, Objective, Pass, Source, Span};
 use crate::error::Failure;
 use crate::nn::{self, Arena, Buffer, cross_entropy};
 
@@ -111,7 +111,7 @@ pub fn evaluate(
         objective.loss(input.rows(), learner.logits(), &gold, &mut losses, &mut dlogits)?;
         let logits = learner.logits().to_vec();
         cross_entropy::settle(&dlogits, &mut losses);
-        nn::check(learner.device()).map_err(|reason| Error::Device { reason })?;
+        nn::check(learner.device())?;
         let part = logits.len() / members;
         for (member, collected) in collected.iter_mut().enumerate() {
             let logits = &logits[member * part..(member + 1) * part];

@@ -80,7 +80,7 @@ impl Optimization {
         self.norms = gradient_norms(&self.gradients);
         // a GPU is waited for here, at the end of all that it computes, and nowhere before
         cross_entropy::settle(&self.dlogits, &mut self.losses);
-        nn::check(learner.device()).map_err(|reason| Error::Device { reason })?;
+        nn::check(learner.device())?;
         Ok(())
     }
 

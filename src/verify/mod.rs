@@ -152,12 +152,6 @@ pub enum Error {
     /// No oracle directory at or below it.
     #[error("no oracle directory in `{}`: expected `golden.safetensors` with a `config.json` or `curve.json`, or `matrices.safetensors` with a `values.json`", .0.display())]
     Nothing(PathBuf),
-    /// A device that stopped computing.
-    #[error("the device failed: {reason}")]
-    Device {
-        /// The driver's first refusal.
-        reason: String,
-    },
     /// A folder that cannot be listed.
     #[error("cannot read `{}`: {cause}", path.display())]
     Unlisted {
@@ -183,7 +177,7 @@ impl Diagnose for Error {
                 Some("make one for your own model with `python3 tests/oracle/make_oracle.py`".into())
             }
             Self::Unlisted { .. } => Some("check the path; it counts from the current folder".into()),
-            Self::Malformed { .. } | Self::Device { .. } => None,
+            Self::Malformed { .. } => None,
         }
     }
 
@@ -272,7 +266,7 @@ pub fn run_observed(directory: &Path, steps: &mut Steps<'_>) -> Report {
         by_tensors(directory, steps.device)
     };
     // numbers of a device that has failed say nothing: the reason is told instead
-    let failed = nn::check(steps.device).map_err(|reason| Error::Device { reason }.into());
+    let failed = nn::check(steps.device).map_err(Failure::from);
     match failed.and(result) {
         Ok((family, outcome)) => Report { path: directory.to_owned(), kind, family, outcome },
         Err(failure) => Report {

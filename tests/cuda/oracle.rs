@@ -1,11 +1,19 @@
 //! Reference outputs of transformers, recomputed on the device: layers, whole models, gradients, and
 //! fifty steps of fine-tuning.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pifi_probe::data::encode::EncodedSplit;
+use pifi_probe::error::Failure;
+use pifi_probe::hub::tensor::TensorSource as _;
+use pifi_probe::hub::{self, ModelName, Repository, Settings, unwatched};
+use pifi_probe::models::families;
+use pifi_probe::models::pooling::Pooling;
+use pifi_probe::models::weights::Checkpoint;
+use pifi_probe::represent::{Tape, Walk};
 use pifi_probe::verify::{self, Steps};
 
-use super::support::device;
+use super::support::{CLOSE, agree, device};
 
 /// One of every kind; `verify --device cuda` takes all.
 const COMPUTED: [&str; 15] = [
@@ -26,9 +34,12 @@ const COMPUTED: [&str; 15] = [
     "pifi/electra__falcon7b_last_meanpad",
 ];
 
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracle").join(name)
+}
+
 fn recompute(name: &str, device: pifi_probe::device::Device) -> verify::Report {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/oracle").join(name);
-    verify::run_observed(&directory, &mut Steps { device, packed: false, observe: &mut |_| {} })
+    verify::run_observed(&fixture(name), &mut Steps { device, packed: false, observe: &mut |_| {} })
 }
 
 #[test]
@@ -42,5 +53,65 @@ fn reference_outputs_are_reproduced() {
             report.worst(),
             report.outcome
         );
+    }
+}
+
+/// Activations in memory, and all rows that were given.
+#[derive(Default)]
+struct Memory {
+    waiting: Vec<f32>,
+    read: usize,
+    kept: Vec<f32>,
+    rows: Vec<f32>,
+}
+
+impl Tape for Memory {
+    fn recall(&mut self, activations: &mut [f32]) -> Result<(), Failure> {
+        activations.copy_from_slice(&self.waiting[self.read..][..activations.len()]);
+        self.read += activations.len();
+        Ok(())
+    }
+
+    fn keep(&mut self, activations: &[f32]) -> Result<(), Failure> {
+        self.kept.extend_from_slice(activations);
+        Ok(())
+    }
+
+    fn rows(&mut self, rows: &[f32], _texts: usize) -> Result<(), Failure> {
+        self.rows.extend_from_slice(rows);
+        Ok(())
+    }
+}
+
+#[test]
+fn hidden_states_of_all_layers_are_those_of_the_cpu() {
+    for name in ["llm/gemma2", "llm/bloom", "slm/deberta_v3"] {
+        let folder = fixture(name);
+        let config = std::fs::read(folder.join("config.json")).expect("reads");
+        let config = hub::config::parse(&config, "config.json").expect("parses");
+        let model = families::read(&config).expect("is supported");
+        let opened = Repository::open(&Settings::below(&folder), &ModelName::Path(folder.clone()), None);
+        let tensors = opened.expect("opens").checkpoint(&mut unwatched).expect("is whole");
+        let names = model.names(&tensors.names().into_iter().collect()).expect("has all tensors");
+        let weights = Checkpoint { tensors: &tensors, names: &names, transform: None };
+        let texts = EncodedSplit {
+            ids: (0..12).collect(),
+            type_ids: vec![0; 12],
+            offsets: vec![0, 5, 6, 12],
+            labels: vec![0; 3],
+            example_ids: vec![0, 1, 2],
+            ..EncodedSplit::default()
+        };
+        agree(name, CLOSE, |device| {
+            let pooling = Some(Pooling::Mean);
+            let mut walk = Walk::new(&model, weights, &texts, pooling, 2, device).expect("begins");
+            let mut tape = Memory::default();
+            walk.embed(weights, &mut tape).expect("embeds");
+            for layer in 0..model.spec.blocks.len() {
+                (tape.waiting, tape.read) = (std::mem::take(&mut tape.kept), 0);
+                walk.layer(layer, weights, &mut tape).expect("passes the layer");
+            }
+            vec![("rows", tape.rows)]
+        });
     }
 }

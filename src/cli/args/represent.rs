@@ -47,6 +47,9 @@ pub(crate) struct RepresentArgs {
     /// Texts that pass a layer at once: memory against speed
     #[arg(long, value_name = "N", default_value = "32")]
     pub(crate) batch_size: NonZeroUsize,
+    /// Where to compute: `auto`, `cpu` or `cuda:N`, with `/tf32` or `/bf16` behind it in that precision
+    #[arg(long, value_name = "DEVICE", default_value = "auto", conflicts_with = "run")]
+    pub(crate) device: String,
     /// The layers to keep: `all`, `0,4,8`, `8-16`, `-1` for the last, `every:4`
     #[arg(
         long,

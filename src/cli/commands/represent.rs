@@ -9,6 +9,7 @@ use super::super::progress::Transfers;
 use super::super::signals::{self, Stop};
 use super::super::{Context, text};
 use super::predict::{locate, plan_of};
+use crate::device::Choice;
 use crate::error::{Category, Failure};
 use crate::hub::alias::Role;
 use crate::hub::{DEMO, Progress, Settings, Watch};
@@ -60,6 +61,7 @@ pub(crate) fn run(args: &RepresentArgs, context: &Context) -> Result<(), Failure
                 texts,
                 pool: args.pool.map(super::super::args::PoolWord::pooling),
                 layers: args.layers.clone(),
+                device: args.device.parse::<Choice>()?.resolve()?,
             };
             let represented = compute(&request, &to, context, &stop)?;
             (to, represented)

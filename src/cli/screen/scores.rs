@@ -11,6 +11,7 @@ use crate::analysis::scores::Method;
 use crate::analysis::scores::method;
 use crate::analysis::scores::screen::USUAL;
 use crate::analysis::screen::{Criterion, Round, kept};
+use crate::device::Choice;
 use crate::error::Failure;
 use crate::hub::alias::Role;
 use crate::runs::representations::Representations;
@@ -26,8 +27,8 @@ const BATCH: usize = 32;
 
 /// Hidden states of the study's training texts in all of `layers`, as `represent` computes them with
 /// its usual pooling: the same representation where there is one already.
-fn request(study: &Study, layers: &[usize]) -> Request {
-    Request {
+fn request(study: &Study, layers: &[usize]) -> Result<Request, Failure> {
+    Ok(Request {
         role: Role::Llm,
         model: study.llm.clone(),
         texts: Texts {
@@ -40,7 +41,8 @@ fn request(study: &Study, layers: &[usize]) -> Request {
         },
         pool: None,
         layers: listed(layers),
-    }
+        device: study.device.parse::<Choice>()?.resolve()?,
+    })
 }
 
 /// Scores the layers and keeps the best by mean rank; the table goes to `scores/` below all outputs.
@@ -57,7 +59,7 @@ pub(super) fn round(
 ) -> Result<Round, Failure> {
     let out = &how.engine.out;
     let store = Representations::at(out);
-    let found = compute(&request(study, layers), &store, context, stop)?;
+    let found = compute(&request(study, layers)?, &store, context, stop)?;
     let methods: Vec<&'static Method> = USUAL.split(',').filter_map(method).collect();
     let scoring = Scoring::of(&methods, store.open(&found.manifest), Seed(study.split_seed));
     let mut rows = scoring.rows(&mut |site, seconds| {

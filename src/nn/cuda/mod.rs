@@ -17,7 +17,7 @@ pub(in crate::nn) use gpu::{Argument, Gpu, Operand, Product, arguments, word};
 pub(in crate::nn) use memory::Memory;
 pub(in crate::nn) use tables::words_of;
 
-use crate::device::Device;
+use crate::device::{Device, Error};
 
 /// Threads of a block where nothing else decides.
 pub(in crate::nn) const THREADS: u32 = 256;
@@ -29,9 +29,9 @@ pub(in crate::nn) const WARP: u32 = 32;
 ///
 /// # Errors
 /// The first call that its driver refused.
-pub(crate) fn check(device: Device) -> Result<(), String> {
+pub(crate) fn check(device: Device) -> Result<(), Error> {
     match Gpu::of(device).and_then(Gpu::failure) {
-        Some(reason) => Err(reason.to_owned()),
+        Some(reason) => Err(Error::Stopped { device: device.to_string(), reason: reason.to_owned() }),
         None => Ok(()),
     }
 }
