@@ -12,49 +12,17 @@ use pifi_probe::hub::{self, Checkpoint, ModelName, Repository, Settings, unwatch
 use pifi_probe::models::families;
 use pifi_probe::models::pooling::Pooling;
 use pifi_probe::models::weights;
-use pifi_probe::represent::{Error, Tape, Walk};
+use pifi_probe::represent::{Error, Walk};
 use pifi_probe::runs::representations::{Manifest, Representations};
 use pifi_probe::sweep::represent::{Event, Request, Texts, compute};
 
+#[path = "common/tape.rs"]
+mod tape;
+
+use tape::Memory;
+
 /// Relative to the largest number of the reference: that of whole models in `verify`.
 const TOLERANCE: f32 = 1e-5;
-
-/// Activations in memory.
-#[derive(Default)]
-struct Memory {
-    before: Vec<f32>,
-    read: usize,
-    after: Vec<f32>,
-    rows: Vec<f32>,
-    texts: usize,
-}
-
-impl Memory {
-    fn turn(&mut self) -> Vec<f32> {
-        self.before = std::mem::take(&mut self.after);
-        (self.read, self.texts) = (0, 0);
-        std::mem::take(&mut self.rows)
-    }
-}
-
-impl Tape for Memory {
-    fn recall(&mut self, activations: &mut [f32]) -> Result<(), Failure> {
-        activations.copy_from_slice(&self.before[self.read..][..activations.len()]);
-        self.read += activations.len();
-        Ok(())
-    }
-
-    fn keep(&mut self, activations: &[f32]) -> Result<(), Failure> {
-        self.after.extend_from_slice(activations);
-        Ok(())
-    }
-
-    fn rows(&mut self, rows: &[f32], texts: usize) -> Result<(), Failure> {
-        self.rows.extend_from_slice(rows);
-        self.texts += texts;
-        Ok(())
-    }
-}
 
 fn checkpoint(path: &Path) -> Checkpoint {
     let repository = Repository::open(&Settings::below(path), &ModelName::Path(path.to_owned()), None);

@@ -11,3 +11,5 @@ mod elementwise;
 mod oracle;
 mod rows;
 mod support;
+#[path = "../common/tape.rs"]
+mod tape;

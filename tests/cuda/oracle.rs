@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use pifi_probe::data::encode::EncodedSplit;
-use pifi_probe::error::Failure;
 use pifi_probe::hub::tensor::TensorSource as _;
 use pifi_probe::hub::{self, ModelName, Repository, Settings, unwatched};
 use pifi_probe::models::families;
 use pifi_probe::models::pooling::Pooling;
 use pifi_probe::models::weights::Checkpoint;
-use pifi_probe::represent::{Tape, Walk};
+use pifi_probe::represent::Walk;
 use pifi_probe::verify::{self, Steps};
 
 use super::support::{CLOSE, agree, device};
+use super::tape::Memory;
 
 /// One of every kind; `verify --device cuda` takes all.
 const COMPUTED: [&str; 15] = [
@@ -56,33 +56,6 @@ fn reference_outputs_are_reproduced() {
     }
 }
 
-/// Activations in memory, and all rows that were given.
-#[derive(Default)]
-struct Memory {
-    waiting: Vec<f32>,
-    read: usize,
-    kept: Vec<f32>,
-    rows: Vec<f32>,
-}
-
-impl Tape for Memory {
-    fn recall(&mut self, activations: &mut [f32]) -> Result<(), Failure> {
-        activations.copy_from_slice(&self.waiting[self.read..][..activations.len()]);
-        self.read += activations.len();
-        Ok(())
-    }
-
-    fn keep(&mut self, activations: &[f32]) -> Result<(), Failure> {
-        self.kept.extend_from_slice(activations);
-        Ok(())
-    }
-
-    fn rows(&mut self, rows: &[f32], _texts: usize) -> Result<(), Failure> {
-        self.rows.extend_from_slice(rows);
-        Ok(())
-    }
-}
-
 #[test]
 fn hidden_states_of_all_layers_are_those_of_the_cpu() {
     for name in ["llm/gemma2", "llm/bloom", "slm/deberta_v3"] {
@@ -107,11 +80,12 @@ fn hidden_states_of_all_layers_are_those_of_the_cpu() {
             let mut walk = Walk::new(&model, weights, &texts, pooling, 2, device).expect("begins");
             let mut tape = Memory::default();
             walk.embed(weights, &mut tape).expect("embeds");
+            let mut rows = tape.turn();
             for layer in 0..model.spec.blocks.len() {
-                (tape.waiting, tape.read) = (std::mem::take(&mut tape.kept), 0);
                 walk.layer(layer, weights, &mut tape).expect("passes the layer");
+                rows.extend(tape.turn());
             }
-            vec![("rows", tape.rows)]
+            vec![("rows", rows)]
         });
     }
 }
