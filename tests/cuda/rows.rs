@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pifi_probe::nn::cross_entropy::{self, IGNORE, Span};
 use pifi_probe::nn::dropout::{self, Dropout};
 use pifi_probe::nn::rotary::{self, Table};
+use pifi_probe::nn::routing::{self, Routes};
 use pifi_probe::nn::{Arena, Buffer, DropoutKey, Layout, Rows, embedding, pooling};
 use pifi_probe::seed::Seed;
 
@@ -65,6 +66,43 @@ fn rows_gathered_and_pooled() {
                 pooling::pool_mean_backward(K, width, &rows, padding, &y, &mut dx);
                 results.extend([("mean", y.to_vec()), ("its gradient", dx.to_vec())]);
             }
+            results
+        });
+    }
+}
+
+#[test]
+fn rows_of_all_members_go_to_experts_and_back() {
+    for (rows, width, experts, top_k) in [(1, 1, 1, 1), (7, 33, 5, 2), (40, 130, 3, 3)] {
+        agree(&format!("{top_k} of {experts} experts"), CLOSE, |device| {
+            let scores = buffer(device, 1, K * rows * experts);
+            let x = buffer(device, 2, K * rows * width);
+            let dy = buffer(device, 3, K * rows * width);
+            let mut routes = Routes::default();
+            routes.choose([K, rows, experts, top_k], &scores);
+            let [mut y, mut dx] = [const { None::<Buffer> }; 2].map(Option::unwrap_or_default);
+            let mut dscores = Buffer::default();
+            y.zero_beside(&x, x.len());
+            dx.zero_beside(&x, x.len());
+            let mut results = Vec::new();
+            for member in 0..K {
+                for expert in 0..experts {
+                    let to = routes.of(member, expert).to_vec();
+                    if to.is_empty() {
+                        continue;
+                    }
+                    let (mut gathered, mut weighted) = (Buffer::default(), Buffer::default());
+                    routing::gather(width, &to, &x, &mut gathered);
+                    routing::gather_weighted(width, &to, &dy, &mut weighted);
+                    routing::scatter_weighted(width, &to, &gathered, &mut y);
+                    routing::scatter(width, &to, &weighted, &mut dx);
+                    let output = buffer(device, 9 + expert as u64, to.len() * width);
+                    routes.weight_gradients(width, [member, expert], &output, &dy);
+                    results.push(("weighted", weighted.to_vec()));
+                }
+            }
+            routes.score_gradients(&mut dscores);
+            results.extend([("y", y.to_vec()), ("dx", dx.to_vec()), ("dscores", dscores.to_vec())]);
             results
         });
     }
