@@ -112,7 +112,7 @@ pub enum Bias<'a> {
     Relative {
         /// `[buckets, H]`.
         table: Param<'a>,
-        /// The bucket of key position - query position.
+        /// The bucket of key position - query position; the distances of one bucket are consecutive.
         bucket: &'a (dyn Fn(i64) -> usize + Sync),
     },
     /// DeBERTa's terms, scaled as the scores are: a query with the projected key of the distance's
@@ -122,7 +122,8 @@ pub enum Bias<'a> {
         position_keys: Option<&'a Buffer>,
         /// Position to content, `[K, P, H * d]`.
         position_queries: Option<&'a Buffer>,
-        /// The row, below P, of query position - key position; one index serves both terms
+        /// The row, below P, of query position - key position; the distances of one row are
+        /// consecutive. One index serves both terms
         /// (see [`Distances::row`](super::relative::Distances::row)).
         row: &'a (dyn Fn(i64) -> usize + Sync),
     },
