@@ -69,7 +69,7 @@ impl Convolution {
         activation::forward(self.options.activation.kernel(), convolved, activated);
         residual::sum(block, activated, sum);
         self.norm.forward(values, Size::new(members, rows.len()), sum, y, saved);
-        zero_padding(members, self.width, rows, y);
+        residual::zero_padding(members, self.width, rows, y);
     }
 
     /// Accumulates gradients of what trains; writes those of the embeddings and of the block's output.
@@ -90,7 +90,7 @@ impl Convolution {
         let size = Size::new(members, rows.len());
         let State { convolved, sum, saved, scratch, gradient, inner, .. } = state;
         gradient.copy_from(dy);
-        zero_padding(members, self.width, rows, gradient);
+        residual::zero_padding(members, self.width, rows, gradient);
         self.norm.backward(values, size, sum, saved, gradient, gradients, Into::Over(dblock));
         activation::backward(self.options.activation.kernel(), convolved, dblock, inner);
         if let Some(dropout) = dropout {
@@ -102,11 +102,5 @@ impl Convolution {
             let to = convolution::Gradients { weight: weight_gradient, bias, input: dembeddings };
             self.operation(members, rows).backward(embeddings, weight, inner, to, scratch);
         }
-    }
-}
-
-fn zero_padding(members: usize, width: usize, rows: &Rows, x: &mut Buffer) {
-    if let Some(real) = &rows.real {
-        residual::zero_rows(members, rows.len(), width, |row| !real[row], x);
     }
 }

@@ -85,7 +85,7 @@ impl Embeddings {
             None => &mut state.sum,
         };
         if self.spec.mask_padding {
-            zero_padding(members, width, rows, normed);
+            residual::zero_padding(members, width, rows, normed);
         }
         if let Some(dropout) = pass.dropout(SITE, self.dropout) {
             dropout::forward(members, rows, width, dropout, normed);
@@ -139,7 +139,7 @@ impl Embeddings {
             dropout::forward(members, rows, width, dropout, inner);
         }
         if self.spec.mask_padding {
-            zero_padding(members, width, rows, inner);
+            residual::zero_padding(members, width, rows, inner);
         }
         let dsum = match &self.norm {
             Some(norm) => {
@@ -195,12 +195,6 @@ fn position_ids(start: PositionStart, rows: &Rows, ids: &mut Vec<u32>) {
                 }
             }
         }
-    }
-}
-
-fn zero_padding(members: usize, width: usize, rows: &Rows, x: &mut Buffer) {
-    if let Some(real) = &rows.real {
-        residual::zero_rows(members, rows.len(), width, |row| !real[row], x);
     }
 }
 

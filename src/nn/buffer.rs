@@ -1,5 +1,6 @@
 //! Numbers on a device that are reused from step to step.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -141,6 +142,15 @@ impl Buffer {
         self.numbers.copy_from_slice(&other.numbers);
     }
 
+    /// The numbers, where they stand or brought to the host.
+    pub fn read(&self) -> Cow<'_, [f32]> {
+        #[cfg(feature = "cuda")]
+        if self.memory.is_some() {
+            return Cow::Owned(self.to_vec());
+        }
+        Cow::Borrowed(&self.numbers)
+    }
+
     /// The numbers, brought to the host.
     pub fn to_vec(&self) -> Vec<f32> {
         self.part_to_vec(0..self.len())
@@ -189,8 +199,7 @@ impl Buffer {
     /// The numbers in the host's memory.
     ///
     /// # Panics
-    /// If they stand on a GPU: an operation without a CUDA form, which the check of models for their
-    /// device refuses, or one that forgot to hand over.
+    /// If they stand on a GPU: an operation that forgot to hand over.
     pub fn cpu(&self) -> &[f32] {
         #[cfg(feature = "cuda")]
         assert!(self.memory.is_none(), "numbers on a GPU are no slice of the host");

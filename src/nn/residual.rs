@@ -4,8 +4,8 @@
 #[path = "cuda/residual.rs"]
 mod on_gpu;
 
-use super::Buffer;
 use super::parallel::{map, map2};
+use super::{Buffer, Rows};
 
 /// y += x.
 pub fn add(x: &Buffer, y: &mut Buffer) {
@@ -54,6 +54,16 @@ pub fn repeat(members: usize, x: &Buffer, y: &mut Buffer) {
     y.resize(members * x.len());
     for copy in y.cpu_mut().chunks_exact_mut(x.len().max(1)) {
         copy.copy_from_slice(x.cpu());
+    }
+}
+
+/// Sets the rows of x that are not real to zero, in all members.
+///
+/// # Shapes
+/// x `[K, R, width]`.
+pub fn zero_padding(members: usize, width: usize, rows: &Rows, x: &mut Buffer) {
+    if let Some(real) = &rows.real {
+        zero_rows(members, rows.len(), width, |row| !real[row], x);
     }
 }
 

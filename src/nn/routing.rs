@@ -49,7 +49,7 @@ impl Routes {
         self.weights.clear();
         self.gradients.zero_beside(scores, members * rows * top_k);
         let mut order: Vec<usize> = Vec::with_capacity(experts);
-        for (row, scores) in scores.to_vec().chunks_exact(experts).enumerate() {
+        for (row, scores) in scores.read().chunks_exact(experts).enumerate() {
             order.clear();
             order.extend(0..experts);
             order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));

@@ -129,7 +129,7 @@ impl<'a> Walk<'a> {
             let ids = &used.places(ids);
             let to = &mut self.y;
             embeddings.forward(&self.values, 1, ids, type_ids, rows, Pass::Evaluate, to, &mut state);
-            tape.keep(&self.y.to_vec())?;
+            tape.keep(&self.y.read())?;
             self.emit(None, rows, tape)?;
         }
         Ok(())
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
             if layer + 1 == count {
                 self.around.finish(values, Size::new(1, rows.len()), &self.y, &mut self.state);
             } else {
-                tape.keep(&self.y.to_vec())?;
+                tape.keep(&self.y.read())?;
             }
             self.emit(Some(layer), &rows, tape)?;
         }
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
             }
             None => hidden,
         };
-        let out = out.to_vec();
+        let out = out.read();
         crate::nn::check(self.device)?;
         if let Some(at) = out.iter().position(|x| !x.is_finite()) {
             let site = layer.map_or_else(|| "the embeddings".to_owned(), |layer| format!("layer {layer}"));

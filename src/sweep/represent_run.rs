@@ -72,10 +72,11 @@ pub fn compute_run(
         if files.texts() == 0 {
             files.begin(sites(plan, id, &rows)?)?;
         }
-        for (at, (_, _, rows)) in rows.iter().enumerate() {
-            files.push(at, &rows.to_vec())?;
-        }
+        let numbers: Vec<_> = rows.iter().map(|(_, _, rows)| rows.read()).collect();
         nn::check(predictor.device())?;
+        for (at, numbers) in numbers.iter().enumerate() {
+            files.push(at, numbers)?;
+        }
         files.passed(batch.len())?;
         hear(Event::Texts { step: 0, done: files.texts() })?;
     }

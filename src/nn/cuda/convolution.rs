@@ -3,7 +3,7 @@
 use super::{Convolution, Gradients, Shape};
 use crate::nn::cuda::{Gpu, Memory, Operand, Product, arguments, word, words_of};
 use crate::nn::param::Place;
-use crate::nn::{Buffer, Param, ParamMut, residual};
+use crate::nn::{Buffer, Param, ParamMut, linear, residual};
 
 pub(super) fn forward(
     gpu: &'static Gpu,
@@ -18,12 +18,7 @@ pub(super) fn forward(
     let total = members * rows;
     let to = y.room(gpu, total * outputs);
     match bias {
-        Some(bias) => {
-            let sizes = [rows, total, outputs].map(word);
-            let arguments =
-                arguments![to, bias.pointer(), bias.stride() as u64, sizes[0], sizes[1], sizes[2]];
-            gpu.launch_rows("fill_rows", (total, outputs), arguments);
-        }
+        Some(bias) => gpu.fill_rows(bias, [members, rows, outputs], to),
         None => y.fill(0.0),
     }
     let windows = read_windows(gpu, convolution, x);
@@ -34,7 +29,7 @@ pub(super) fn forward(
         let (b, c) = (matrices.windows(windows.pointer(), group), matrices.outputs(to, group));
         gpu.multiply(&Product { members, m, n: rows, k, a, b, c, accumulate: true });
     }
-    zero_padding(convolution, y);
+    residual::zero_padding(members, outputs, convolution.rows, y);
 }
 
 pub(super) fn backward(
@@ -49,17 +44,11 @@ pub(super) fn backward(
     let rows = convolution.rows.len();
     let mut masked = Buffer::default();
     masked.copy_from(dy);
-    zero_padding(convolution, &mut masked);
-    let dy = masked.pointer();
-    if let Some(dbias) = &gradients.bias {
-        let Place { pointer, stride } = dbias.place();
-        gpu.launch(
-            "column_sums",
-            [word(outputs).div_ceil(32), word(members), 1],
-            [32, 16],
-            arguments![dy, pointer, stride as u64, word(rows), word(outputs)],
-        );
+    residual::zero_padding(members, outputs, convolution.rows, &mut masked);
+    if let Some(dbias) = gradients.bias.take() {
+        linear::backward_bias(linear::Shape { members, rows, inputs: 0, outputs }, &masked, dbias);
     }
+    let dy = masked.pointer();
     let windows = read_windows(gpu, convolution, x);
     let matrices = Matrices::new(convolution);
     let (window, channels) = (matrices.group_window, matrices.group_outputs);
@@ -141,12 +130,4 @@ fn read_windows(gpu: &'static Gpu, convolution: &Convolution<'_>, x: &Buffer) ->
         arguments![x.pointer(), offsets, examples, windows.pointer(), sizes[0], sizes[1], sizes[2], sizes[3]],
     );
     windows
-}
-
-/// Zeros where rows are not real.
-fn zero_padding(convolution: &Convolution<'_>, y: &mut Buffer) {
-    let Shape { members, outputs, .. } = convolution.shape;
-    if let Some(real) = &convolution.rows.real {
-        residual::zero_rows(members, convolution.rows.len(), outputs, |row| !real[row], y);
-    }
 }

@@ -12,6 +12,7 @@ use candle_core::cuda::cudarc::driver::sys;
 
 use super::tables::Tables;
 use crate::device::{Device, Precision};
+use crate::nn::Param;
 
 macro_rules! ptx {
     ($name:literal) => {
@@ -351,6 +352,14 @@ impl Gpu {
         let threads = (width.div_ceil(32) * 32).min(128) as u32;
         let grid = [word(width).div_ceil(threads.max(1)), rows.min(MOST_ROWS) as u32, 1];
         self.launch(kernel, grid, [threads, 1], arguments);
+    }
+
+    /// Every row of `to` `[members, rows, width]` becomes its member's bias.
+    pub(in crate::nn) fn fill_rows(&self, bias: Param<'_>, [members, rows, width]: [usize; 3], to: u64) {
+        let total = members * rows;
+        let sizes = [rows, total, width].map(word);
+        let arguments = arguments![to, bias.pointer(), bias.stride() as u64, sizes[0], sizes[1], sizes[2]];
+        self.launch_rows("fill_rows", (total, width), arguments);
     }
 
     /// A product of matrices by cuBLAS.

@@ -52,10 +52,7 @@ pub(super) fn forward(
     let Shape { members, rows, inputs, outputs } = shape;
     let to = y.room(gpu, members * rows * outputs);
     if let Some(bias) = bias {
-        let total = members * rows;
-        let filled =
-            arguments![to, bias.pointer(), bias.stride() as u64, word(rows), word(total), word(outputs)];
-        gpu.launch_rows("fill_rows", (total, outputs), filled);
+        gpu.fill_rows(bias, [members, rows, outputs], to);
     } else if inputs == 0 {
         y.fill(0.0);
     }
