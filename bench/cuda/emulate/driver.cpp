@@ -1,7 +1,11 @@
 // Stands in for libcuda and libcublas: memory of the host with a guard page behind every allocation,
 // kernels compiled for the host, products by plain loops. Whatever a real driver would refuse ends the
-// program or gives an error. x86-64 Linux.
+// program or gives an error. x86-64 Linux. With PIFI_TRAFFIC memory is that of traffic.cpp, without guards,
+// and products are not computed: it counts what happens.
 #include "emulated.h"
+#ifdef PIFI_TRAFFIC
+#include "traffic.h"
+#endif
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -179,7 +183,6 @@ API cuDeviceGet(int *device, int ordinal) {
     return ordinal < count ? SUCCESS : 101;
 }
 API cuDeviceGetName(char *name, int len, int) { return std::snprintf(name, len, "emulated on the host") < 0; }
-API cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = (size_t)1 << 33, SUCCESS; }
 API cuDevicePrimaryCtxRetain(void **context, int) { return *context = (void *)1, SUCCESS; }
 API cuCtxSetCurrent(void *) { return SUCCESS; }
 API cuStreamCreate(void **stream, unsigned) { return *stream = (void *)1, SUCCESS; }
@@ -196,6 +199,26 @@ API cuModuleGetFunction(void **function, void *, const char *name) {
     *function = &found->second;
     return SUCCESS;
 }
+
+#ifdef PIFI_TRAFFIC
+API cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = (size_t)139 << 30, SUCCESS; }
+
+API cuMemAllocAsync(uint64_t *pointer, size_t bytes, void *) {
+    if (bytes == 0) return INVALID_VALUE;
+    *pointer = (uint64_t)traffic::take(bytes);
+    return *pointer ? SUCCESS : 2;
+}
+
+API cuMemFreeAsync(uint64_t pointer, void *) { return traffic::give((void *)pointer) ? SUCCESS : INVALID_VALUE; }
+
+// A call that moves or sets memory.
+static void count(const char *name, uint64_t from, uint64_t to, size_t bytes) {
+    traffic::begin(name);
+    traffic::touch((const void *)from, bytes, false);
+    traffic::touch((const void *)to, bytes, true);
+}
+#else
+API cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = (size_t)1 << 33, SUCCESS; }
 
 // What is read before it is written is NaN; what lies behind ends the program.
 API cuMemAllocAsync(uint64_t *pointer, size_t bytes, void *) {
@@ -220,10 +243,25 @@ API cuMemFreeAsync(uint64_t pointer, void *) {
     return SUCCESS;
 }
 
-API cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) { return std::memcpy((void *)to, from, bytes), SUCCESS; }
-API cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) { return std::memcpy(to, (void *)from, bytes), SUCCESS; }
-API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) { return std::memcpy((void *)to, (void *)from, bytes), SUCCESS; }
-API cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *) { return std::memset((void *)to, value, bytes), SUCCESS; }
+static void count(const char *, uint64_t, uint64_t, size_t) {}
+#endif
+
+API cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
+    count("copy to the device", 0, to, bytes);
+    return std::memcpy((void *)to, from, bytes), SUCCESS;
+}
+API cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
+    count("copy to the host", from, 0, bytes);
+    return std::memcpy(to, (void *)from, bytes), SUCCESS;
+}
+API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *) {
+    count("copy on the device", from, to, bytes);
+    return std::memcpy((void *)to, (void *)from, bytes), SUCCESS;
+}
+API cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *) {
+    count("set memory", 0, to, bytes);
+    return std::memset((void *)to, value, bytes), SUCCESS;
+}
 
 API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
     unsigned, void *, void **parameters, void **) {
@@ -231,6 +269,9 @@ API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     if (bx * by * bz > 1024) return INVALID_VALUE;
     std::lock_guard<std::mutex> lock(one_at_a_time);
     launched = (const Function *)function;
+#ifdef PIFI_TRAFFIC
+    traffic::begin(launched->name.c_str());
+#endif
     arguments = parameters;
     gridDim = {gx, gy, gz};
     blockDim = {bx, by, bz};
@@ -263,6 +304,29 @@ API cublasGemmStridedBatchedEx(void *, int op_a, int op_b, int m, int n, int k, 
         ldb < std::max(1, op_b ? n : k) || ldc < std::max(1, m);
     if (bad) return 7;
     float by = *(const float *)alpha, keep = *(const float *)beta;
+#ifdef PIFI_TRAFFIC
+    static const char *names[] = {"product, f32", "product, bf16", "product, f32, added", "product, bf16, added"};
+    traffic::begin(names[(a_type == R_16BF) + 2 * (keep != 0.0f)]);
+    for (int batched = 0; batched < batch; batched++) {
+        size_t number = a_type == R_16BF ? 2 : 4;
+        for (int column = 0; column < (op_a ? m : k); column++)
+            traffic::touch((const char *)a_ + number * (batched * stride_a + (size_t)column * lda), number * (op_a ? k : m), false);
+        for (int column = 0; column < (op_b ? k : n); column++)
+            traffic::touch((const char *)b_ + number * (batched * stride_b + (size_t)column * ldb), number * (op_b ? n : k), false);
+        for (int column = 0; column < n; column++) {
+            const char *c = (const char *)c_ + 4 * (batched * stride_c + (size_t)column * ldc);
+            traffic::touch(c, 4 * (size_t)m, true);
+            if (keep != 0.0f) traffic::touch(c, 4 * (size_t)m, false);
+        }
+    }
+    traffic::add_flops(2.0 * m * n * k * batch);
+    // some number that is not zero: Adam passes over gradients that are
+    if (keep == 0.0f)
+        for (int batched = 0; batched < batch; batched++)
+            for (int column = 0; column < n; column++)
+                std::fill_n((float *)c_ + batched * stride_c + (size_t)column * ldc, m, 1e-3f * by);
+    return SUCCESS;
+#endif
     std::vector<double> left((size_t)m * k);
     for (int batched = 0; batched < batch; batched++) {
         auto a = [&](size_t place) { return factor(a_, a_type, batched * stride_a + place); };
