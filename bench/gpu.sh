@@ -5,9 +5,10 @@
 # usage: gpu.sh PROGRAM.xz ORACLE [WORK]
 #   PROGRAM.xz  by bench/cuda/build-cuda.sh and xz
 #   ORACLE      tests/fixtures/oracle
-#   WORK        models of real shapes, kept for further runs (2.3 GB; default: a folder of TMPDIR)
+#   WORK        models of real shapes, kept for further runs (17 GB; default: a folder of TMPDIR)
 #   BUDGET=520  seconds after which nothing more is started, and what runs is ended
-#   TINY=1      tiny models, STEPS=n training examples / 32, DEVICE=cuda:N: to try the script itself
+#   TINY=1      tiny models, STEPS=n training examples / 32, DEVICE=cuda:N, HEADLINE=further arguments of the
+#               headline: to try the script itself
 # Needs bash, python3 with numpy, a driver, and CUDA's libraries (PyTorch's will do).
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -50,9 +51,10 @@ row "demo, CPU alone against GPU stacked" "$(python3 "$here/gpu_runs.py" compare
 # 4. Speed: a step of BERT-base with a layer of Llama-3-8B's shape, batch 32, pooled plug
 tiny=()
 [ "${TINY:-0}" = 1 ] && tiny=(--tiny)
-python3 "$here/gpu_case.py" "$work" --tokenizer "$oracle/slm/_tokenizers/bert/tokenizer.json" "${tiny[@]}" || exit 1
-case=(--llm "$work/llama" --slm "$work/bert" --task "texts=$work/texts.csv" --controls none --seeds 1 --epochs 1
-    --limit-train $((32 * steps)) --limit-eval 32 --pooling cls)
+python3 "$here/gpu_case.py" "$work" --tokenizer "$oracle/slm/_tokenizers/bert/tokenizer.json" --all-layers "${tiny[@]}" || exit 1
+plain=(--slm "$work/bert" --task "texts=$work/texts.csv" --controls none --seeds 1 --pooling cls)
+few=(--epochs 1 --limit-train $((32 * steps)) --limit-eval 32)
+case=(--llm "$work/llama" "${plain[@]}" "${few[@]}")
 for precision in f32 tf32 bf16; do
     sweep "one-$precision" "$device/$precision" 1 --layers 3 "${case[@]}"
     row "1 member, $precision" "$(python3 "$here/gpu_runs.py" speed "$work/runs-one-$precision")"
@@ -63,6 +65,10 @@ sweep four-bf16 "$device/bf16" 4 --layers 0-3 "${case[@]}"
 row "4 members stacked, bf16" "$(python3 "$here/gpu_runs.py" speed "$work/runs-four-bf16")"
 sweep sequence-tf32 "$device/tf32" 1 --layers 3 --plug sequence "${case[@]}"
 row "1 member, tf32, sequence plug" "$(python3 "$here/gpu_runs.py" speed "$work/runs-sequence-tf32")"
+for precision in tf32 bf16; do
+    LIMIT=${LIMIT:-90} sweep "all-$precision" "$device/$precision" auto --llm "$work/llama32" --layers all "${plain[@]}" "${few[@]}"
+    row "32 members stacked, $precision" "$(python3 "$here/gpu_runs.py" speed "$work/runs-all-$precision")"
+done
 
 # 5. The peer: the published loop (f32, padded to 100), and the strongest that PyTorch has
 peer() { # name, further arguments
@@ -78,6 +84,11 @@ if python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/
 else
     row "PyTorch" "not measured: no torch and transformers that see the GPU"
 fi
+
+# 6. The headline, with everything but making the models: 32 layers, 3 epochs of 6,920 sentences
+begun=$SECONDS
+LIMIT=${LIMIT:-240} sweep headline "$device/bf16" auto --llm "$work/llama32" --layers all "${plain[@]}" --epochs 3 ${HEADLINE:-}
+row "all of 32 layers x 3 epochs, bf16, $((SECONDS - begun)) s" "$(python3 "$here/gpu_runs.py" speed "$work/runs-headline")"
 
 echo
 cat "$table"

@@ -1,9 +1,10 @@
 """Writes what bench/gpu.sh times: a small model and an LLM of real shapes with random weights, and
 sentences with labels.
 
-    python3 bench/gpu_case.py OUT --tokenizer FILE [--tiny]
+    python3 bench/gpu_case.py OUT --tokenizer FILE [--tiny] [--all-layers]
 
-BERT-base, and four layers of Llama-3-8B's shape in bfloat16 (1.8 GB). `--tokenizer` is a tokenizer.json
+BERT-base, and four layers of Llama-3-8B's shape in bfloat16 (1.8 GB); with `--all-layers` another model of
+all 32 (14 GB), whose layers are alike. `--tokenizer` is a tokenizer.json
 of the BERT kind, with any vocabulary below 30522. `--tiny` writes models of the same kind that a stand-in
 for a GPU can run. Needs Python with numpy.
 """
@@ -12,14 +13,16 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import struct
 
 import numpy
 
 
-def write(path, tensors):
-    """A safetensors file of (name, shape, dtype) with normal numbers of deviation 0.02; norms are ones."""
+def write(path, tensors, alike=False):
+    """A safetensors file of (name, shape, dtype) with normal numbers of deviation 0.02; norms are ones. The
+    layers of a model are `alike` where it would take minutes to make each its own."""
     header, at = {}, 0
     for name, shape, dtype in tensors:
         size = int(numpy.prod(shape)) * (2 if dtype == "BF16" else 4)
@@ -30,16 +33,23 @@ def write(path, tensors):
     generator = numpy.random.default_rng(0)
     # one stretch of random numbers serves all tensors, from a place of each one's own
     stretch = generator.standard_normal(1 << 22, dtype=numpy.float32) * 0.02
+    made = {}
     with open(path, "wb") as out:
         out.write(struct.pack("<Q", len(text)) + text)
         for name, shape, dtype in tensors:
             count = int(numpy.prod(shape))
+            kind = re.sub(r"\blayers\.\d+\.", "layers.", name) if alike else name
+            if kind in made:
+                out.write(made[kind])
+                continue
             if "norm" in name.lower() and name.endswith("weight"):
                 numbers = numpy.ones(count, dtype=numpy.float32)
             else:
                 numbers = numpy.resize(numpy.roll(stretch, -int(generator.integers(1 << 22))), count)
             if dtype == "BF16":
                 numbers = (numbers.view(numpy.uint32) >> 16).astype(numpy.uint16)
+            if alike:
+                made[kind] = numpy.ascontiguousarray(numbers).data
             out.write(numbers.tobytes())
 
 
@@ -98,7 +108,7 @@ def llama(folder, layers, width, heads, kv_heads, inner):
             tensors.append((f"model.layers.{layer}.{name}.weight", [outputs, inputs], "BF16"))
         for name in ["input_layernorm", "post_attention_layernorm"]:
             tensors.append((f"model.layers.{layer}.{name}.weight", [width], "BF16"))
-    write(os.path.join(folder, "model.safetensors"), tensors)
+    write(os.path.join(folder, "model.safetensors"), tensors, alike=layers > 4)
 
 
 def texts(path, count):
@@ -121,6 +131,7 @@ def main():
     flags.add_argument("out")
     flags.add_argument("--tokenizer", required=True)
     flags.add_argument("--tiny", action="store_true")
+    flags.add_argument("--all-layers", action="store_true")
     a = flags.parse_args()
     slm, llm = os.path.join(a.out, "bert"), os.path.join(a.out, "llama")
     if not os.path.isfile(os.path.join(a.out, "texts.jsonl")):
@@ -131,7 +142,11 @@ def main():
             bert(slm, 12, 768, 12, 3072, 30522)
             llama(llm, 4, 4096, 32, 8, 14336)
         shutil.copy(a.tokenizer, os.path.join(slm, "tokenizer.json"))
-        texts(os.path.join(a.out, "texts"), 2400)
+        # of which four fifths train: as many as the sentences of SST-2
+        texts(os.path.join(a.out, "texts"), 8650)
+    every = os.path.join(a.out, "llama32")
+    if a.all_layers and not os.path.isfile(os.path.join(every, "model.safetensors")):
+        llama(every, 32, *((64, 4, 2, 96) if a.tiny else (4096, 32, 8, 14336)))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main():
             return
         step = 1e3 / (sum(rates) / len(rates))
         stacked = max(run["config"]["stack"] for run in done)
-        shown = ", ".join(f"{losses(run)[0]:.5f}" for run in done)
+        shown = ", ".join(f"{losses(run)[0]:.5f}" for run in done[:4])
         whole = MODELS * STEPS * step / stacked / 1e3
         print(
             f"{step:.2f} ms a step, {step / stacked:.2f} ms a model's step, {MODELS} x {STEPS} of them {whole:.0f} s; "
