@@ -43,6 +43,12 @@ impl Stored {
     }
 }
 
+/// Whether frozen matrices of bfloat16 stay that on a device: on a GPU where its products round their
+/// factors to it anyway.
+pub fn keeps_halves(device: Device) -> bool {
+    matches!(device, Device::Cpu(_)) || device.precision() == Precision::Bf16
+}
+
 /// A parameter that never trains, of K members, `[K, len]`. It has no slot, so nothing can
 /// accumulate a gradient for it.
 #[derive(Clone, Debug)]
@@ -62,8 +68,7 @@ impl Frozen {
     /// whose products round their factors to it.
     pub fn matrices(device: Device, members: Vec<Stored>) -> Self {
         let is_half = |member: &Stored| matches!(member, Stored::Bf16(_));
-        let takes_halves = matches!(device, Device::Cpu(_)) || device.precision() == Precision::Bf16;
-        if !takes_halves || !members.iter().all(is_half) {
+        if !keeps_halves(device) || !members.iter().all(is_half) {
             return Self::new(device, members.into_iter().map(Stored::into_f32).collect());
         }
         let len = members.first().map_or(0, Stored::len);

@@ -28,6 +28,8 @@ pub struct Sizes {
     pub layer: u64,
     /// Of these, in what one token alone passes through (without q and k).
     pub layer_one_token: u64,
+    /// Bytes that each of these takes while it is frozen.
+    pub layer_number_bytes: u64,
     /// F of the LLM.
     pub layer_feed_forward: u64,
     /// E.
@@ -187,7 +189,7 @@ impl Held {
 }
 
 /// Bytes of memory that a worker with a stack of `members` cells needs: values, gradients, two
-/// moments and the best values so far of all that trains (5 × 4 bytes), the frozen layer as if in f32,
+/// moments and the best values so far of all that trains (5 × 4 bytes), the frozen layer as it is kept,
 /// and activations. A block keeps about 9 rows of its width, 2 of its feed-forward width and one
 /// probability a head and token; the block being worked on needs as much again. 256 MiB stand for
 /// the program, texts and tokenizer.
@@ -214,7 +216,7 @@ pub fn memory_bytes(sizes: &Sizes, work: &Workload, held: Held, members: u64) ->
         PlugMode::Sequence => (sizes.layer, rows),
     };
     let plug_activations = plug_rows * (9 * sizes.layer_width + 3 * sizes.layer_feed_forward) * 4 * 2;
-    let layers = (members * layer * 4).max(if trained_layer { layer * 20 } else { 0 });
+    let layers = (members * layer * sizes.layer_number_bytes).max(if trained_layer { layer * 20 } else { 0 });
     PROGRAM + encoder_memory + activations + layers + members * (plug_parameters * 20 + plug_activations)
 }
 
@@ -348,6 +350,7 @@ mod tests {
             encoder_heads: 12,
             layer: 218_103_808,
             layer_one_token: 197_132_288,
+            layer_number_bytes: 4,
             layer_feed_forward: 14_336,
             layer_width: 4096,
             classes: 2,
@@ -400,6 +403,8 @@ mod tests {
         // cells with a trained layer are not stacked: four frozen ones need nearly as much
         let both = memory_bytes(&published(), &sst2(), Held { trained_layer: true, ..held }, 4);
         assert_eq!(both - stacked, published().layer_one_token * 4);
+        let halves = memory_bytes(&Sizes { layer_number_bytes: 2, ..published() }, &sst2(), held, 4);
+        assert_eq!(stacked - halves, published().layer_one_token * 2 * 4);
     }
 
     #[test]
