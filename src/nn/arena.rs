@@ -85,6 +85,8 @@ impl Layout {
 pub struct Arena {
     layout: Arc<Layout>,
     members: usize,
+    /// Numbers from one member's first to the next one's, P or more.
+    stride: usize,
     buffer: Buffer,
     /// Of every member's every parameter, `[K, entries]`: whether what stands there is of the past, and
     /// zero is meant. Empty where no parameter is.
@@ -94,19 +96,34 @@ pub struct Arena {
 impl Arena {
     /// Zeros for `members` members.
     pub fn zeros(device: Device, layout: Arc<Layout>, members: usize) -> Self {
-        let buffer = Buffer::zeros(device, layout.len() * members);
-        Self { layout, members, buffer, stale: Vec::new() }
+        let stride = stride(device, &layout);
+        let buffer = Buffer::zeros(device, stride * members);
+        Self { layout, members, stride, buffer, stale: Vec::new() }
     }
 
-    /// Sets all numbers to zero, those of the host's memory when they are first written: products
-    /// overwrite what they would otherwise read and add to. Until [`Arena::settle`] nothing may be read.
-    pub fn forget(&mut self) {
-        if matches!(self.buffer.device(), Device::Cpu(_)) {
-            self.stale.clear();
-            self.stale.resize(self.members * self.layout.entries.len(), true);
-        } else {
-            self.buffer.fill(0.0);
+    /// All numbers, `[K, P]`, moved to the device.
+    ///
+    /// # Panics
+    /// If there are more or fewer than the layout has.
+    pub fn from_numbers(device: Device, layout: Arc<Layout>, members: usize, numbers: Vec<f32>) -> Self {
+        let (len, stride) = (layout.len(), stride(device, &layout));
+        assert_eq!(numbers.len(), len * members);
+        if stride == len {
+            let buffer = Buffer::from_vec(device, numbers);
+            return Self { layout, members, stride, buffer, stale: Vec::new() };
         }
+        let mut arena = Self::zeros(device, layout, members);
+        for member in 0..members {
+            arena.write_member(member, &numbers[member * len..(member + 1) * len]);
+        }
+        arena
+    }
+
+    /// Sets all numbers to zero, each when it is first written: products overwrite what they would
+    /// otherwise read and add to. Until [`Arena::settle`] nothing may be read.
+    pub fn forget(&mut self) {
+        self.stale.clear();
+        self.stale.resize(self.members * self.layout.entries.len(), true);
     }
 
     /// Ends what [`Arena::forget`] began: what nobody has written since becomes zero.
@@ -114,12 +131,16 @@ impl Arena {
         if self.stale.is_empty() {
             return;
         }
-        let (entries, len) = (&self.layout.entries, self.layout.len.max(1));
-        let members = self.buffer.cpu_mut().chunks_exact_mut(len);
-        for (numbers, stale) in members.zip(self.stale.chunks_exact(entries.len())) {
+        let entries = &self.layout.entries;
+        for (member, stale) in self.stale.chunks_exact(entries.len()).enumerate() {
             for (entry, _) in entries.iter().zip(stale).filter(|(_, stale)| **stale) {
-                let Slot { offset, len } = entry.slot;
-                fill_with_zeros(&mut numbers[offset..offset + len]);
+                let start = member * self.stride + entry.slot.offset;
+                let part = start..start + entry.slot.len;
+                match self.buffer.device() {
+                    Device::Cpu(_) => fill_with_zeros(&mut self.buffer.cpu_mut()[part]),
+                    #[cfg(feature = "cuda")]
+                    Device::Cuda(..) => self.buffer.fill_part(part, 0.0),
+                }
             }
         }
         self.stale.clear();
@@ -135,13 +156,20 @@ impl Arena {
         self.members
     }
 
-    /// All numbers, `[K, P]`.
+    /// Numbers from one member's first to the next one's: P in the host's memory, and on a GPU as many
+    /// more as let every member begin where its products read whole lines of memory.
+    #[cfg(feature = "cuda")]
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// All numbers, `[K, P]`; on a GPU `[K, stride]`.
     pub fn buffer(&self) -> &Buffer {
         debug_assert!(self.stale.is_empty(), "read before it was settled");
         &self.buffer
     }
 
-    /// All numbers, `[K, P]`, to be written.
+    /// The same, to be written.
     pub fn buffer_mut(&mut self) -> &mut Buffer {
         self.settle();
         &mut self.buffer
@@ -150,8 +178,7 @@ impl Arena {
     /// One parameter of all members.
     pub fn param(&self, slot: Slot) -> Param<'_> {
         debug_assert!(self.stale.is_empty(), "read before it was settled");
-        let (offset, len, stride) = (slot.offset, slot.len, self.layout.len());
-        Param::new(&self.buffer, offset, len, stride)
+        Param::new(&self.buffer, slot.offset, slot.len, self.stride)
     }
 
     /// One parameter of all members, to be written.
@@ -165,19 +192,8 @@ impl Arena {
     /// If they overlap.
     pub fn params_mut(&mut self, slots: [Option<Slot>; 2]) -> (Option<ParamMut<'_>>, Option<ParamMut<'_>>) {
         let [a, b] = slots;
-        #[cfg(feature = "cuda")]
-        if self.buffer.gpu().is_some() {
-            let apart = |a: Slot, b: Slot| a.offset + a.len <= b.offset || b.offset + b.len <= a.offset;
-            assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
-            let (base, stride) = (self.buffer.pointer(), self.layout.len());
-            let precision = self.buffer.device().precision();
-            let place = |slot: Slot| {
-                ParamMut::of_gpu(precision, Place { pointer: base + 4 * slot.offset as u64, stride })
-            };
-            return (a.map(place), b.map(place));
-        }
         let precision = self.buffer.device().precision();
-        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::of_host(self.members, precision)));
+        let mut parts = [a, b].map(|slot| slot.map(|_| ParamMut::new(self.members, precision)));
         if !self.stale.is_empty() {
             let places = [a, b].map(|slot| slot.map(|slot| self.layout.place(slot)));
             for stale in self.stale.chunks_exact_mut(self.layout.entries.len()) {
@@ -189,7 +205,20 @@ impl Arena {
                 }
             }
         }
-        for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.layout.len().max(1)) {
+        #[cfg(feature = "cuda")]
+        if self.buffer.gpu().is_some() {
+            let apart = |a: Slot, b: Slot| a.offset + a.len <= b.offset || b.offset + b.len <= a.offset;
+            assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
+            for (part, slot) in parts.iter_mut().zip([a, b]) {
+                if let (Some(part), Some(Slot { offset, len })) = (part, slot) {
+                    let pointer = self.buffer.pointer() + 4 * offset as u64;
+                    part.stand_at(Place { pointer, stride: self.stride, len });
+                }
+            }
+            let [a, b] = parts;
+            return (a, b);
+        }
+        for numbers in self.buffer.cpu_mut().chunks_exact_mut(self.stride.max(1)) {
             let [first, second] = &mut parts;
             match (a, b) {
                 (Some(a), Some(b)) if a.offset < b.offset => {
@@ -215,7 +244,7 @@ impl Arena {
     pub fn read(&self, slot: Slot, member: usize) -> Cow<'_, [f32]> {
         #[cfg(feature = "cuda")]
         if self.buffer.gpu().is_some() {
-            let start = member * self.layout.len() + slot.offset;
+            let start = member * self.stride + slot.offset;
             return Cow::Owned(self.buffer.part_to_vec(start..start + slot.len));
         }
         Cow::Borrowed(self.param(slot).cpu(member))
@@ -225,7 +254,7 @@ impl Arena {
     pub fn write(&mut self, slot: Slot, member: usize, numbers: &[f32]) {
         self.settle();
         assert_eq!(numbers.len(), slot.len);
-        self.buffer.write_part(member * self.layout.len() + slot.offset, numbers);
+        self.buffer.write_part(member * self.stride + slot.offset, numbers);
     }
 
     /// All numbers, `[K, P]`, brought to the host.
@@ -234,7 +263,7 @@ impl Arena {
         match self.buffer.device() {
             Device::Cpu(_) => Cow::Borrowed(self.buffer.cpu()),
             #[cfg(feature = "cuda")]
-            Device::Cuda(..) => Cow::Owned(self.buffer.to_vec()),
+            Device::Cuda(..) => (0..self.members).flat_map(|member| self.read_member(member)).collect(),
         }
     }
 
@@ -264,22 +293,34 @@ impl Arena {
     }
 
     fn range(&self, member: usize) -> std::ops::Range<usize> {
-        let len = self.layout.len();
-        member * len..(member + 1) * len
+        let start = member * self.stride;
+        start..start + self.layout.len()
     }
 
     /// All parameters of one member, `[P]`.
     pub fn member(&self, member: usize) -> &[f32] {
         debug_assert!(self.stale.is_empty(), "read before it was settled");
-        let len = self.layout.len();
-        &self.buffer.cpu()[member * len..(member + 1) * len]
+        &self.buffer.cpu()[self.range(member)]
     }
 
     /// All parameters of one member, `[P]`, to be written.
     pub fn member_mut(&mut self, member: usize) -> &mut [f32] {
         self.settle();
-        let len = self.layout.len();
-        &mut self.buffer.cpu_mut()[member * len..(member + 1) * len]
+        let part = self.range(member);
+        &mut self.buffer.cpu_mut()[part]
+    }
+}
+
+/// Numbers from one member's first to the next one's.
+fn stride(device: Device, layout: &Layout) -> usize {
+    /// Numbers of a line of a GPU's memory; products fall back on slow forms where members do not begin
+    /// at a multiple of 16 bytes.
+    #[cfg(feature = "cuda")]
+    const LINE: usize = 32;
+    match device {
+        Device::Cpu(_) => layout.len(),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(..) => layout.len().next_multiple_of(LINE),
     }
 }
 

@@ -75,7 +75,7 @@ pub fn backward(
     order.sort_by_key(|&row| ids[row]);
     #[cfg(feature = "cuda")]
     if let Some(gpu) = dy.gpu() {
-        return on_gpu::backward(gpu, members, (ids, &order), width, dy, scale, &dtable);
+        return on_gpu::backward(gpu, members, (ids, &order), width, dy, scale, &mut dtable);
     }
     for (member, dy) in dy.cpu().chunks_exact(len).enumerate() {
         let touched = touched_rows(dtable.cpu(member), ids, width, &order);

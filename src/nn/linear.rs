@@ -170,7 +170,7 @@ pub fn backward_weight(shape: Shape, x: &Buffer, dy: &Buffer, mut dweight: Param
     assert_eq!(dy.len(), members * rows * outputs);
     #[cfg(feature = "cuda")]
     if let Some(gpu) = dy.gpu() {
-        return on_gpu::backward_weight(gpu, shape, x, dy, &dweight);
+        return on_gpu::backward_weight(gpu, shape, x, dy, &mut dweight);
     }
     let precision = dweight.precision();
     for member in 0..members {
@@ -194,7 +194,7 @@ pub fn backward_bias(shape: Shape, dy: &Buffer, mut dbias: ParamMut) {
     assert_eq!(dy.len(), shape.members * shape.rows * shape.outputs);
     #[cfg(feature = "cuda")]
     if let Some(gpu) = dy.gpu() {
-        return on_gpu::backward_bias(gpu, shape, dy, &dbias);
+        return on_gpu::backward_bias(gpu, shape, dy, &mut dbias);
     }
     for member in 0..shape.members {
         let dy = &dy.cpu()[shape.y(member)];

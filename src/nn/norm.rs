@@ -169,7 +169,6 @@ pub fn backward(
     }
     #[cfg(feature = "cuda")]
     if let Some(gpu) = x.gpu() {
-        let (dweight, dbias) = (dweight.as_ref(), dbias.as_ref());
         return on_gpu::backward(gpu, kind, shape, x, weight, saved, dy, dweight, dbias, dx, accumulate);
     }
     dx.resize(shape.len());

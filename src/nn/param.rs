@@ -2,6 +2,8 @@
 
 use super::Buffer;
 use super::arena::fill_with_zeros;
+#[cfg(feature = "cuda")]
+use super::cuda::Gpu;
 use super::frozen::Weights;
 use crate::device::Precision;
 
@@ -129,25 +131,51 @@ pub(super) struct Place {
     pub(super) pointer: u64,
     /// Numbers from one member to the next.
     pub(super) stride: usize,
+    /// Numbers of one member.
+    pub(super) len: usize,
 }
 
 #[cfg(feature = "cuda")]
 impl ParamMut<'_> {
-    pub(super) fn of_gpu(precision: Precision, place: Place) -> Self {
-        Self { members: Vec::new(), stale: Vec::new(), precision, place: Some(place) }
+    /// It is one on a GPU.
+    pub(super) fn stand_at(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
-    /// Where it stands on its GPU.
+    /// Where it stands on its GPU, for an operation that adds to the numbers of so many members.
     ///
     /// # Panics
     /// If it stands in the host's memory, while the operation's other numbers are on a GPU.
-    pub(super) fn place(&self) -> Place {
-        self.place.expect("one operation's numbers stand on one device")
+    pub(super) fn place(&mut self, gpu: &Gpu, members: usize) -> Place {
+        let place = self.place.expect("one operation's numbers stand on one device");
+        for (member, stale) in self.stale.iter_mut().take(members).enumerate() {
+            if std::mem::take(&mut **stale) {
+                gpu.zero(place.pointer + 4 * (member * place.stride) as u64, place.len);
+            }
+        }
+        place
+    }
+
+    /// The same for one that writes all their numbers, and whether it adds to what stands there.
+    ///
+    /// # Panics
+    /// As [`ParamMut::place`].
+    pub(super) fn place_to_write(&mut self, gpu: &Gpu, members: usize) -> (Place, bool) {
+        match self.stale.get_mut(..members) {
+            Some(stale) if stale.iter().all(|stale| **stale) => {
+                for stale in stale {
+                    **stale = false;
+                }
+            }
+            _ => return (self.place(gpu, members), true),
+        }
+        (self.place(gpu, members), false)
     }
 }
 
 impl<'a> ParamMut<'a> {
-    pub(super) fn of_host(members: usize, precision: Precision) -> Self {
+    /// Of so many members; where they stand is told afterwards.
+    pub(super) fn new(members: usize, precision: Precision) -> Self {
         Self {
             members: Vec::with_capacity(members),
             stale: Vec::new(),
@@ -178,9 +206,8 @@ impl<'a> ParamMut<'a> {
         #[cfg(feature = "cuda")]
         if let Some(place) = &mut self.place {
             place.pointer += 4 * (first * place.stride) as u64;
-            return self;
         }
-        self.members.drain(..first);
+        self.members.drain(..first.min(self.members.len()));
         self.stale.drain(..first.min(self.stale.len()));
         self
     }

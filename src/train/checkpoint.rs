@@ -115,9 +115,7 @@ impl State {
         };
         let mut arena = || -> Result<Arena, Error> {
             let numbers = read_numbers(&mut from, layout.len() * members, f32::from_le_bytes)?;
-            let mut arena = Arena::zeros(device, Arc::clone(layout), members);
-            *arena.buffer_mut() = crate::nn::Buffer::from_vec(device, numbers);
-            Ok(arena)
+            Ok(Arena::from_numbers(device, Arc::clone(layout), members, numbers))
         };
         let values = arena()?;
         let moments = Moments { first: arena()?, second: arena()? };

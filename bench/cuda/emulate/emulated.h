@@ -14,6 +14,10 @@ using std::isfinite;
 #define __shared__ static
 #define __launch_bounds__(threads)
 
+struct float4 {
+    float x, y, z, w;
+};
+
 struct Index {
     unsigned x, y, z;
 };

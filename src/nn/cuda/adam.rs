@@ -4,6 +4,9 @@ use super::Update;
 use crate::nn::cuda::{Gpu, Memory, THREADS, arguments, word};
 use crate::nn::{Arena, Slot};
 
+/// Numbers that a thread takes at once.
+const NUMBERS_A_THREAD: usize = 4;
+
 /// Numbers that one block squares at least.
 const NUMBERS_A_BLOCK: usize = 1 << 12;
 
@@ -23,9 +26,9 @@ pub(super) fn step(
 ) {
     let [values_at, grads, first, second] =
         [values, grads, first, second].map(|arena| arena.buffer().pointer());
-    let (scale_at, stride) = (gpu.floats(scale), values.layout().len() as u64);
+    let (scale_at, stride) = (gpu.floats(scale), values.stride() as u64);
     for run in runs {
-        let blocks = run.len.div_ceil(THREADS as usize).min(1 << 12) as u32;
+        let blocks = run.len.div_ceil(NUMBERS_A_THREAD * THREADS as usize).min(1 << 12) as u32;
         gpu.launch(
             "adam_step",
             [blocks, word(scale.len()), 1],
@@ -47,6 +50,7 @@ pub(super) fn step(
                 update.root_correction,
                 update.eps,
                 update.rate,
+                update.leaves_rest(),
             ],
         );
     }
@@ -71,7 +75,7 @@ pub(super) fn norms(gpu: &'static Gpu, grads: &Arena, runs: &[Slot]) -> Vec<f64>
                 grads.buffer().pointer(),
                 run.offset as u64,
                 run.len as u64,
-                grads.layout().len() as u64,
+                grads.stride() as u64,
                 partial,
                 word(parts),
                 word(before),

@@ -162,10 +162,17 @@ pub(super) fn backward(
     match attention.bias {
         Bias::None | Bias::Alibi { .. } => {}
         Bias::Relative { table, bucket } => {
-            let BiasGradient::Relative(to) = to else { return };
+            let BiasGradient::Relative(mut to) = to else { return };
             let count = table.len() / products.shape.heads;
             let distances = Distances::new(products.gpu, attention, count, |distance| bucket(-distance));
-            learned(products, attention, gradients, &distances, count, to.place());
+            learned(
+                products,
+                attention,
+                gradients,
+                &distances,
+                count,
+                to.place(products.gpu, products.shape.members),
+            );
         }
         Bias::Disentangled { position_keys, position_queries, row } => {
             let count = position_count(attention);

@@ -61,6 +61,36 @@ __device__ inline double sum_over_y(double value) {
     return value;
 }
 
+__device__ inline void put(float* to, float value, u32 accumulate) {
+    *to = accumulate ? *to + value : value;
+}
+
+// Four neighbouring numbers, or the last ones of a row: one access where they begin at 16 bytes.
+struct Quad {
+    float at[4];
+};
+
+__device__ inline Quad load(const float* from, u32 count) {
+    if (count == 4 && (u64)from % 16 == 0) {
+        float4 numbers = *(const float4*)from;
+        return Quad{{numbers.x, numbers.y, numbers.z, numbers.w}};
+    }
+    Quad quad = {{0.0f, 0.0f, 0.0f, 0.0f}};
+    // places known to the compiler stay in registers
+    for (u32 i = 0; i < 4; i++)
+        if (i < count) quad.at[i] = from[i];
+    return quad;
+}
+
+__device__ inline void store(float* to, Quad quad, u32 count) {
+    if (count == 4 && (u64)to % 16 == 0) {
+        *(float4*)to = float4{quad.at[0], quad.at[1], quad.at[2], quad.at[3]};
+        return;
+    }
+    for (u32 i = 0; i < 4; i++)
+        if (i < count) to[i] = quad.at[i];
+}
+
 struct Words {
     u32 at[4];
 };

@@ -3,7 +3,7 @@
 use super::{Convolution, Gradients, Shape};
 use crate::nn::cuda::{Gpu, Memory, Operand, Product, arguments, word, words_of};
 use crate::nn::param::Place;
-use crate::nn::{Buffer, Param, ParamMut, linear, residual};
+use crate::nn::{Buffer, Param, linear, residual};
 
 pub(super) fn forward(
     gpu: &'static Gpu,
@@ -52,12 +52,15 @@ pub(super) fn backward(
     let windows = read_windows(gpu, convolution, x);
     let matrices = Matrices::new(convolution);
     let (window, channels) = (matrices.group_window, matrices.group_outputs);
-    let Place { pointer, stride } = ParamMut::place(&gradients.weight);
+    let (Place { pointer, stride, .. }, accumulate) = match rows {
+        0 => (gradients.weight.place(gpu, members), true),
+        _ => gradients.weight.place_to_write(gpu, members),
+    };
     for group in 0..groups {
         let a = matrices.windows(windows.pointer(), group);
         let b = Operand { transposed: true, ..matrices.outputs(dy, group) };
         let c = matrices.weight(pointer, stride, group);
-        gpu.multiply(&Product { members, m: window, n: channels, k: rows, a, b, c, accumulate: true });
+        gpu.multiply(&Product { members, m: window, n: channels, k: rows, a, b, c, accumulate });
     }
     for group in 0..groups {
         let a = matrices.weight(weight.pointer(), weight.stride(), group);

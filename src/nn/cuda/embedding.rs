@@ -37,9 +37,9 @@ pub(super) fn backward(
     width: usize,
     dy: &Buffer,
     scale: f32,
-    dtable: &ParamMut,
+    dtable: &mut ParamMut,
 ) {
-    let Place { pointer, stride } = dtable.place();
+    let Place { pointer, stride, .. } = dtable.place(gpu, members);
     let mut groups = [Vec::new(), Vec::new()];
     let mut first = 0;
     for places in order.chunk_by(|&a, &b| ids[a] == ids[b]) {

@@ -289,7 +289,7 @@ impl Gpu {
     }
 
     /// Sets numbers to zero.
-    pub(super) fn zero(&self, at: u64, numbers: usize) {
+    pub(in crate::nn) fn zero(&self, at: u64, numbers: usize) {
         if numbers > 0 {
             // SAFETY: the caller owns as much memory there; zero bytes are the number zero.
             self.call("set memory", |live| unsafe {

@@ -95,9 +95,19 @@ pub(super) fn backward_input(
     });
 }
 
-pub(super) fn backward_weight(gpu: &'static Gpu, shape: Shape, x: &Buffer, dy: &Buffer, dweight: &ParamMut) {
+pub(super) fn backward_weight(
+    gpu: &'static Gpu,
+    shape: Shape,
+    x: &Buffer,
+    dy: &Buffer,
+    dweight: &mut ParamMut,
+) {
     let Shape { members, rows, inputs, outputs } = shape;
-    let Place { pointer, stride } = dweight.place();
+    // a sum over no rows writes nothing
+    let (Place { pointer, stride, .. }, accumulate) = match rows {
+        0 => (dweight.place(gpu, members), true),
+        _ => dweight.place_to_write(gpu, members),
+    };
     let dy = columns(dy.pointer(), rows, outputs);
     gpu.multiply(&Product {
         members,
@@ -107,17 +117,17 @@ pub(super) fn backward_weight(gpu: &'static Gpu, shape: Shape, x: &Buffer, dy: &
         a: columns(x.pointer(), rows, inputs),
         b: Operand { transposed: true, ..dy },
         c: Operand { pointer, stride, leading: inputs, transposed: false, narrow: false },
-        accumulate: true,
+        accumulate,
     });
 }
 
-pub(super) fn backward_bias(gpu: &'static Gpu, shape: Shape, dy: &Buffer, dbias: &ParamMut) {
+pub(super) fn backward_bias(gpu: &'static Gpu, shape: Shape, dy: &Buffer, dbias: &mut ParamMut) {
     let Shape { members, rows, outputs, .. } = shape;
-    let Place { pointer, stride } = dbias.place();
+    let (Place { pointer, stride, .. }, accumulate) = dbias.place_to_write(gpu, members);
     gpu.launch(
         "column_sums",
         [word(outputs).div_ceil(32), word(members), 1],
         [32, 16],
-        arguments![dy.pointer(), pointer, stride as u64, word(rows), word(outputs)],
+        arguments![dy.pointer(), pointer, stride as u64, word(rows), word(outputs), accumulate],
     );
 }

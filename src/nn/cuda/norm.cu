@@ -62,10 +62,11 @@ extern "C" __global__ void norm_backward(u32 kind, const float* x, const float* 
     }
 }
 
-// Gradients of weight and bias, added; either may be absent. A block sums 32 columns of one member.
+// Gradients of weight and bias; either may be absent, and each is added to what stands there or replaces
+// it. A block sums 32 columns of one member.
 extern "C" __global__ void norm_weights(const float* x, const float* means, const float* inverses,
-    const float* dy, float* dweight, u64 dweight_stride, float* dbias, u64 dbias_stride, u32 rows,
-    u32 width) {
+    const float* dy, float* dweight, u64 dweight_stride, u32 add_to_weight, float* dbias, u64 dbias_stride,
+    u32 add_to_bias, u32 rows, u32 width) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x, member = blockIdx.y;
     double of_weight = 0.0, of_bias = 0.0;
     if (column < width)
@@ -78,18 +79,19 @@ extern "C" __global__ void norm_weights(const float* x, const float* means, cons
     of_weight = sum_over_y(of_weight);
     of_bias = sum_over_y(of_bias);
     if (threadIdx.y == 0 && column < width) {
-        if (dweight) dweight[member * dweight_stride + column] += (float)of_weight;
-        if (dbias) dbias[member * dbias_stride + column] += (float)of_bias;
+        if (dweight) put(dweight + member * dweight_stride + column, (float)of_weight, add_to_weight);
+        if (dbias) put(dbias + member * dbias_stride + column, (float)of_bias, add_to_bias);
     }
 }
 
-// sums [K, width] += the sum over the rows of x [K, rows, width].
-extern "C" __global__ void column_sums(const float* x, float* sums, u64 stride, u32 rows, u32 width) {
+// sums [K, width] = the sum over the rows of x [K, rows, width], or += that.
+extern "C" __global__ void column_sums(const float* x, float* sums, u64 stride, u32 rows, u32 width,
+    u32 accumulate) {
     u32 column = blockIdx.x * blockDim.x + threadIdx.x, member = blockIdx.y;
     double total = 0.0;
     if (column < width)
         for (u32 row = threadIdx.y; row < rows; row += blockDim.y)
             total += (double)x[((u64)member * rows + row) * width + column];
     total = sum_over_y(total);
-    if (threadIdx.y == 0 && column < width) sums[member * stride + column] += (float)total;
+    if (threadIdx.y == 0 && column < width) put(sums + member * stride + column, (float)total, accumulate);
 }

@@ -68,8 +68,8 @@ pub(super) fn backward(
     weight: Param,
     saved: &Saved,
     dy: &Buffer,
-    dweight: Option<&ParamMut>,
-    dbias: Option<&ParamMut>,
+    dweight: Option<ParamMut>,
+    dbias: Option<ParamMut>,
     dx: &mut Buffer,
     accumulate: bool,
 ) {
@@ -100,8 +100,12 @@ pub(super) fn backward(
     if dweight.is_none() && dbias.is_none() {
         return;
     }
-    let nowhere = Place { pointer: 0, stride: 0 };
-    let [dweight, dbias] = [dweight, dbias].map(|gradient| gradient.map_or(nowhere, ParamMut::place));
+    let nowhere = (Place { pointer: 0, stride: 0, len: 0 }, false);
+    let place = |gradient: Option<ParamMut>| {
+        gradient.map_or(nowhere, |mut gradient| gradient.place_to_write(gpu, members))
+    };
+    let (dweight, add_to_weight) = place(dweight);
+    let (dbias, add_to_bias) = place(dbias);
     gpu.launch(
         "norm_weights",
         [word(width).div_ceil(32), word(members), 1],
@@ -113,8 +117,10 @@ pub(super) fn backward(
             dy.pointer(),
             dweight.pointer,
             dweight.stride as u64,
+            add_to_weight,
             dbias.pointer,
             dbias.stride as u64,
+            add_to_bias,
             word(rows),
             word(width),
         ],
