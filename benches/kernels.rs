@@ -13,6 +13,7 @@ use pifi_probe::nn::adam::{Adam, Moments, gradient_norms};
 use pifi_probe::nn::attention::{Attention, Bias, BiasGradient, Gradients, Options, Saved, Shape};
 use pifi_probe::nn::dropout::{self, Dropout};
 use pifi_probe::nn::frozen::Stored;
+use pifi_probe::nn::join::Join;
 use pifi_probe::nn::linear;
 use pifi_probe::nn::norm::{self, Kind};
 use pifi_probe::nn::{Arena, Buffer, DropoutKey, Frozen, Layout, Rows, embedding};
@@ -123,9 +124,13 @@ fn elementwise(c: &mut Criterion) {
     group.throughput(Throughput::Elements((ROWS * INNER) as u64));
     let (x, dy) = (buffer(ROWS * INNER, 1), buffer(ROWS * INNER, 2));
     let (mut y, mut dx) = (Buffer::default(), Buffer::default());
-    group.bench_function("gelu forward", |b| b.iter(|| activation::forward(Activation::Gelu, &x, &mut y)));
-    group.bench_function("gelu backward", |b| {
-        b.iter(|| activation::backward(Activation::Gelu, &x, &dy, &mut dx));
+    let (values, slots) = arena(&[&[INNER], &[WIDTH]]);
+    let (gelu, shape, bias) = (Activation::Gelu, [1, ROWS, INNER], Some(values.param(slots[0])));
+    group.bench_function("bias and gelu forward", |b| {
+        b.iter(|| activation::forward(gelu, shape, &x, bias, &mut y));
+    });
+    group.bench_function("bias and gelu backward", |b| {
+        b.iter(|| activation::backward(gelu, shape, &x, bias, &dy, &mut dx));
     });
 
     group.throughput(Throughput::Elements((ROWS * WIDTH) as u64));
@@ -136,6 +141,11 @@ fn elementwise(c: &mut Criterion) {
         b.iter(|| dropout::forward(1, &rows, WIDTH, dropout, black_box(&mut dropped)));
     });
     let (x, dy) = (buffer(ROWS * WIDTH, 1), buffer(ROWS * WIDTH, 2));
+    group.bench_function("bias, dropout and sum", |b| {
+        let dropout = Some(Dropout { key: key(), probability: 0.1 });
+        let join = Join { members: 1, rows: &rows, width: WIDTH, dropout };
+        b.iter(|| join.forward(&x, &dy, Some(values.param(slots[1])), &mut y));
+    });
     let shape = norm::Shape { members: 1, rows: ROWS, width: WIDTH };
     for (name, kind) in [("layer norm", Kind::LayerNorm), ("rms norm", Kind::RmsNorm)] {
         let (values, slots) = arena(&[&[WIDTH], &[WIDTH]]);

@@ -111,6 +111,8 @@ impl Attention {
         }
     }
 
+    /// Leaves out the bias of the output projection, which joins the residual stream with y.
+    ///
     /// # Shapes
     /// - x: `[K, R, D]`, y: `[K, R or selected rows, D]`
     pub fn forward(
@@ -129,7 +131,7 @@ impl Attention {
         self.value.forward(values, size, x, &mut state.value);
         let Some(matching) = &self.matching else {
             heads::repeat(self.heads(), size.members * size.rows, &state.value, &mut state.context);
-            self.output.forward(values, out, &state.context, y);
+            self.output.forward_without_bias(values, out, &state.context, y);
             return;
         };
 
@@ -176,10 +178,10 @@ impl Attention {
         self.with_bias(values, matching, positions, terms, |bias| {
             self.operation(call, bias).forward(query, key, value, context, saved);
         });
-        self.output.forward(values, out, context, y);
+        self.output.forward_without_bias(values, out, context, y);
     }
 
-    /// Accumulates gradients of what trains; writes the gradient of x.
+    /// Accumulates gradients of what trains, and gives the gradient of x to `dx`.
     #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
     pub fn backward(
         &self,
@@ -191,7 +193,7 @@ impl Attention {
         dy: &Buffer,
         gradients: &mut Arena,
         scratch: &mut Scratch,
-        dx: &mut Buffer,
+        dx: Into<'_>,
     ) {
         let size = Size::new(call.members, call.rows.len());
         let out = Size::new(call.members, call.out_rows().len());
@@ -211,7 +213,7 @@ impl Attention {
         self.output.backward(values, out, &state.context, dy, gradients, Into::Over(context));
         let Some(matching) = &self.matching else {
             heads::reduce(self.heads(), size.members * size.rows, context, value);
-            self.value.backward(values, size, x, value, gradients, Into::Over(dx));
+            self.value.backward(values, size, x, value, gradients, dx);
             return;
         };
         let q = if matching.query_norm.is_some() { &state.query_normed } else { &state.query };
@@ -268,7 +270,9 @@ impl Attention {
         }
 
         // 1. The projections
-        self.value.backward(values, size, x, value, gradients, Into::Over(dx));
+        let (dx, accumulate) = dx.parts();
+        let first = if accumulate { Into::Onto(dx) } else { Into::Over(dx) };
+        self.value.backward(values, size, x, value, gradients, first);
         matching.key.backward(values, size, x, key, gradients, Into::Onto(dx));
         match call.selection {
             Some(selection) => {

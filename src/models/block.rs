@@ -7,7 +7,8 @@ use crate::models::input::Pass;
 use crate::models::parts::{Into, Norm, Size};
 use crate::models::spec::{BlockSpec, Placement, Residual};
 use crate::nn::dropout::Dropout;
-use crate::nn::{Arena, Buffer, Rows, dropout, norm, pooling, residual};
+use crate::nn::join::Join;
+use crate::nn::{Arena, Buffer, Param, Rows, norm, pooling, residual};
 
 impl Pass {
     /// The dropout of one place in the model, or none.
@@ -162,8 +163,6 @@ impl Block {
             &mut state.attention_output,
             &mut state.attention,
         );
-        let site = call.site + ATTENTION_OUTPUT;
-        drop_elements(call, site, call.dropout.attention, width, &mut state.attention_output);
 
         // 2. Join it with the stream
         let x = match call.selection {
@@ -173,19 +172,11 @@ impl Block {
             }
             None => x,
         };
-        match (&self.attention_output_norm, self.spec.placement) {
-            (Some(norm), Placement::Post) => {
-                residual::sum(x, &state.attention_output, &mut state.sum);
-                let saved = &mut state.attention_output_saved;
-                norm.forward(values, out, &state.sum, &mut state.middle, saved);
-            }
-            (Some(norm), _) => {
-                let saved = &mut state.attention_output_saved;
-                norm.forward(values, out, &state.attention_output, &mut state.middle, saved);
-                residual::add(x, &mut state.middle);
-            }
-            (None, _) => residual::sum(x, &state.attention_output, &mut state.middle),
-        }
+        let State { attention_output, attention_output_saved, sum, middle, .. } = state;
+        let join = self.join(call, ATTENTION_OUTPUT, call.dropout.attention);
+        let bias = self.attention.output.bias(values, out);
+        let norm = self.attention_output_norm.as_ref();
+        self.join_stream(values, join, norm, x, attention_output, bias, sum, attention_output_saved, middle);
 
         // 3. Feed-forward over the (normed) stream, or over the input where branches are parallel
         let input = match (self.spec.residual, &self.feed_forward_norm) {
@@ -206,22 +197,49 @@ impl Block {
             (Residual::Sequential, None) => &state.middle,
             (Residual::ParallelTwoNorms, None) => x,
         };
-        let output = &mut state.feed_forward_output;
-        self.feed_forward.forward(values, out, input, output, &mut state.feed_forward);
-        let site = call.site + FEED_FORWARD_OUTPUT;
-        drop_elements(call, site, call.dropout.feed_forward, width, output);
+        let State { feed_forward, feed_forward_output: output, feed_forward_output_saved: saved, .. } = state;
+        self.feed_forward.forward(values, out, input, output, feed_forward);
 
         // 4. Join it with the stream
-        match (&self.feed_forward_output_norm, self.spec.placement) {
+        let join = self.join(call, FEED_FORWARD_OUTPUT, call.dropout.feed_forward);
+        let bias = self.feed_forward.output_bias(values, out);
+        let norm = self.feed_forward_output_norm.as_ref();
+        self.join_stream(values, join, norm, &state.middle, output, bias, &mut state.last_sum, saved, y);
+    }
+
+    /// How a branch joins the stream, with the dropout of its site.
+    fn join<'a>(&self, call: &'a Call<'_>, site: u32, probability: f32) -> Join<'a> {
+        let dropout = call.pass.dropout(call.site + site, probability);
+        Join { members: call.members, rows: call.out_rows(), width: self.spec.hidden_size, dropout }
+    }
+
+    /// y = x + branch, normed before or after as the placement says; `sum` is what stands before the last
+    /// norm of placement post, and `branch` what stands before its own norm.
+    #[expect(clippy::too_many_arguments, reason = "the operands of one operation")]
+    fn join_stream(
+        &self,
+        values: &Arena,
+        join: Join<'_>,
+        norm: Option<&Norm>,
+        x: &Buffer,
+        branch: &mut Buffer,
+        bias: Option<Param<'_>>,
+        sum: &mut Buffer,
+        saved: &mut norm::Saved,
+        y: &mut Buffer,
+    ) {
+        let size = Size::new(join.members, join.rows.len());
+        match (norm, self.spec.placement) {
             (Some(norm), Placement::Post) => {
-                residual::sum(&state.middle, output, &mut state.last_sum);
-                norm.forward(values, out, &state.last_sum, y, &mut state.feed_forward_output_saved);
+                join.forward(x, branch, bias, sum);
+                norm.forward(values, size, sum, y, saved);
             }
             (Some(norm), _) => {
-                norm.forward(values, out, output, y, &mut state.feed_forward_output_saved);
-                residual::add(&state.middle, y);
+                join.alone(bias, branch);
+                norm.forward(values, size, branch, y, saved);
+                residual::add(x, y);
             }
-            (None, _) => residual::sum(&state.middle, output, y),
+            (None, _) => join.forward(x, branch, bias, y),
         }
     }
 
@@ -256,34 +274,37 @@ impl Block {
         } = scratch;
 
         // 4. `stream` becomes the gradient of the stream, `branch` that of the feed-forward's output
+        let join = self.join(call, FEED_FORWARD_OUTPUT, call.dropout.feed_forward);
         match (&self.feed_forward_output_norm, self.spec.placement) {
             (Some(norm), Placement::Post) => {
                 let saved = &state.feed_forward_output_saved;
                 norm.backward(values, out, &state.last_sum, saved, dy, gradients, Into::Over(stream));
-                branch.copy_from(stream);
+                join.backward(stream, branch);
             }
             (Some(norm), _) => {
                 stream.copy_from(dy);
                 let saved = &state.feed_forward_output_saved;
                 let output = &state.feed_forward_output;
                 norm.backward(values, out, output, saved, dy, gradients, Into::Over(branch));
+                join.alone(None, branch);
             }
             (None, _) => {
                 stream.copy_from(dy);
-                branch.copy_from(dy);
+                join.backward(dy, branch);
             }
         }
-        drop_elements(call, call.site + FEED_FORWARD_OUTPUT, call.dropout.feed_forward, width, branch);
 
-        // 3. Through the feed-forward; `inner` is the gradient of its input
+        // 3. Through the feed-forward; `inner` is the gradient of its input, where it is not the stream
         let input = match (self.spec.residual, &self.feed_forward_norm) {
             (Residual::Parallel, _) if call.selection.is_none() => attended,
             (Residual::Parallel, _) | (_, Some(_)) => &state.feed_forward_input,
             (Residual::Sequential, None) => &state.middle,
             (Residual::ParallelTwoNorms, None) => selected,
         };
+        let onto_stream = self.spec.residual == Residual::Sequential && self.feed_forward_norm.is_none();
+        let to = if onto_stream { Into::Onto(stream) } else { Into::Over(inner) };
         let ff_state = &mut state.feed_forward;
-        self.feed_forward.backward(values, out, input, ff_state, branch, gradients, feed_forward, inner);
+        self.feed_forward.backward(values, out, input, ff_state, branch, gradients, feed_forward, to);
         // what the parallel branches add to the gradient of their common input
         let mut parallel: Option<&Buffer> = None;
         match (self.spec.residual, &self.feed_forward_norm) {
@@ -291,23 +312,26 @@ impl Block {
                 let saved = &state.feed_forward_saved;
                 norm.backward(values, out, &state.middle, saved, inner, gradients, Into::Onto(stream));
             }
-            (Residual::Sequential, None) => residual::add(inner, stream),
+            (Residual::Sequential, None) => {}
             _ => parallel = Some(inner),
         }
 
         // 2. `stream` becomes the gradient of the input's residual path, `branch` attention's output's
+        let join = self.join(call, ATTENTION_OUTPUT, call.dropout.attention);
         match (&self.attention_output_norm, self.spec.placement) {
             (Some(norm), Placement::Post) => {
                 let saved = &state.attention_output_saved;
                 norm.backward(values, out, &state.sum, saved, stream, gradients, Into::Over(branch));
-                stream.copy_from(branch);
+                std::mem::swap(stream, branch);
+                join.backward(stream, branch);
             }
             (Some(norm), _) => {
                 let saved = &state.attention_output_saved;
                 let output = &state.attention_output;
                 norm.backward(values, out, output, saved, stream, gradients, Into::Over(branch));
+                join.alone(None, branch);
             }
-            (None, _) => branch.copy_from(stream),
+            (None, _) => join.backward(stream, branch),
         }
         if let (Some(inner), Residual::ParallelTwoNorms) = (parallel, self.spec.residual) {
             match &self.feed_forward_norm {
@@ -318,46 +342,45 @@ impl Block {
                 None => residual::add(inner, stream),
             }
         }
-        drop_elements(call, call.site + ATTENTION_OUTPUT, call.dropout.attention, width, branch);
 
-        // 1. Through attention; `dattended` is the gradient of its (normed) input, all rows
+        // 1. Through attention; `dattended` is the gradient of its normed input, all rows. Where all rows
+        // are computed, what goes through attention is added to what goes past it
+        let accumulate = call.selection.is_none();
+        if accumulate {
+            std::mem::swap(stream, dx);
+        }
+        let to = match (&self.attention_norm, accumulate) {
+            (Some(_), _) => Into::Over(dattended),
+            (None, true) => Into::Onto(dx),
+            (None, false) => Into::Over(dx),
+        };
+        let attention = &mut state.attention;
         self.attention.backward(
             values,
             call,
             positions,
             attended,
-            &mut state.attention,
+            attention,
             branch,
             gradients,
             attention_scratch,
-            dattended,
+            to,
         );
         if let (Some(inner), Residual::Parallel) = (parallel, self.spec.residual) {
+            let common = if self.attention_norm.is_some() { &mut *dattended } else { &mut *dx };
             match call.selection {
                 Some(selection) => {
-                    pooling::scatter_add(call.members, width, &selection.rows, inner, dattended);
+                    pooling::scatter_add(call.members, width, &selection.rows, inner, common);
                 }
-                None => residual::add(inner, dattended),
+                None => residual::add(inner, common),
             }
         }
-        match &self.attention_norm {
-            Some(norm) => {
-                let saved = &state.attended_saved;
-                norm.backward(values, size, x, saved, dattended, gradients, Into::Over(dx));
-            }
-            None => dx.copy_from(dattended),
+        if let Some(norm) = &self.attention_norm {
+            let to = if accumulate { Into::Onto(dx) } else { Into::Over(dx) };
+            norm.backward(values, size, x, &state.attended_saved, dattended, gradients, to);
         }
-        match call.selection {
-            Some(selection) => {
-                pooling::scatter_add(call.members, width, &selection.rows, stream, dx);
-            }
-            None => residual::add(stream, dx),
+        if let Some(selection) = call.selection {
+            pooling::scatter_add(call.members, width, &selection.rows, stream, dx);
         }
-    }
-}
-
-fn drop_elements(call: &Call<'_>, site: u32, probability: f32, width: usize, x: &mut Buffer) {
-    if let Some(dropout) = call.pass.dropout(site, probability) {
-        dropout::forward(call.members, call.out_rows(), width, dropout, x);
     }
 }

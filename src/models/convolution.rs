@@ -66,7 +66,8 @@ impl Convolution {
         if let Some(dropout) = dropout {
             dropout::forward(members, rows, self.width, dropout, convolved);
         }
-        activation::forward(self.options.activation.kernel(), convolved, activated);
+        let shape = [members, rows.len(), self.width];
+        activation::forward(self.options.activation.kernel(), shape, convolved, None, activated);
         residual::sum(block, activated, sum);
         self.norm.forward(values, Size::new(members, rows.len()), sum, y, saved);
         residual::zero_padding(members, self.width, rows, y);
@@ -92,7 +93,8 @@ impl Convolution {
         gradient.copy_from(dy);
         residual::zero_padding(members, self.width, rows, gradient);
         self.norm.backward(values, size, sum, saved, gradient, gradients, Into::Over(dblock));
-        activation::backward(self.options.activation.kernel(), convolved, dblock, inner);
+        let shape = [members, rows.len(), self.width];
+        activation::backward(self.options.activation.kernel(), shape, convolved, None, dblock, inner);
         if let Some(dropout) = dropout {
             dropout::forward(members, rows, self.width, dropout, inner);
         }

@@ -2,7 +2,7 @@
 
 use crate::models::parts::{Into, Linear, Size};
 use crate::models::spec::Activation;
-use crate::nn::{Arena, Buffer, activation, routing};
+use crate::nn::{Arena, Buffer, Param, activation, routing};
 
 /// A feed-forward with its weights.
 #[cfg_attr(
@@ -81,11 +81,11 @@ pub struct Scratch {
 }
 
 impl Gated {
-    fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer, state: &mut State) {
+    /// Up to what `down` projects, which is left in the state.
+    fn inner(&self, values: &Arena, size: Size, x: &Buffer, state: &mut State) {
         self.gate.forward(values, size, x, &mut state.gate);
         self.up.forward(values, size, x, &mut state.up);
         activation::gated_forward(self.activation.kernel(), &state.gate, &state.up, &mut state.product);
-        self.down.forward(values, size, &state.product, y);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
@@ -98,27 +98,44 @@ impl Gated {
         dy: &Buffer,
         gradients: &mut Arena,
         scratch: &mut Scratch,
-        dx: &mut Buffer,
+        dx: Into<'_>,
     ) {
         let Scratch { product, gate, up } = scratch;
         self.down.backward(values, size, &state.product, dy, gradients, Into::Over(product));
         activation::gated_backward(self.activation.kernel(), &state.gate, &state.up, product, gate, up);
-        self.gate.backward(values, size, x, gate, gradients, Into::Over(dx));
+        let (dx, accumulate) = dx.parts();
+        let first = if accumulate { Into::Onto(&mut *dx) } else { Into::Over(&mut *dx) };
+        self.gate.backward(values, size, x, gate, gradients, first);
         self.up.backward(values, size, x, up, gradients, Into::Onto(dx));
     }
 }
 
 impl FeedForward {
+    /// The bias of the output, which [`FeedForward::forward`] leaves out.
+    pub fn output_bias<'a>(&'a self, values: &'a Arena, size: Size) -> Option<Param<'a>> {
+        match self {
+            Self::Plain { down, .. } | Self::Gated(Gated { down, .. }) => down.bias(values, size),
+            Self::Mixture { .. } => None,
+        }
+    }
+
+    /// Leaves out the bias of the output, which joins the residual stream with y.
+    ///
     /// # Shapes
     /// - x, y: `[K, R, D]`
     pub fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer, state: &mut State) {
         match self {
             Self::Plain { up, down, activation } => {
-                up.forward(values, size, x, &mut state.up);
-                activation::forward(activation.kernel(), &state.up, &mut state.product);
-                down.forward(values, size, &state.product, y);
+                up.forward_without_bias(values, size, x, &mut state.up);
+                let shape = [size.members, size.rows, up.outputs];
+                let bias = up.bias(values, size);
+                activation::forward(activation.kernel(), shape, &state.up, bias, &mut state.product);
+                down.forward_without_bias(values, size, &state.product, y);
             }
-            Self::Gated(gated) => gated.forward(values, size, x, y, state),
+            Self::Gated(gated) => {
+                gated.inner(values, size, x, state);
+                gated.down.forward_without_bias(values, size, &state.product, y);
+            }
             Self::Mixture { router, experts, top_k } => {
                 let mixture = state.mixture.get_or_insert_with(Box::default);
                 router.forward(values, size, x, &mut mixture.scores);
@@ -133,17 +150,19 @@ impl FeedForward {
                             continue;
                         }
                         let one = size.one_member(member, routes.len());
-                        let state = &mut mixture.experts[member * experts.len() + number];
-                        routing::gather(router.inputs, routes, x, &mut state.input);
-                        expert.forward(values, one, &state.input, &mut state.output, &mut state.state);
-                        routing::scatter_weighted(router.inputs, routes, &state.output, y);
+                        let ExpertState { input, output, state } =
+                            &mut mixture.experts[member * experts.len() + number];
+                        routing::gather(router.inputs, routes, x, input);
+                        expert.inner(values, one, input, state);
+                        expert.down.forward(values, one, &state.product, output);
+                        routing::scatter_weighted(router.inputs, routes, output, y);
                     }
                 }
             }
         }
     }
 
-    /// Accumulates gradients of what trains; writes the gradient of x.
+    /// Accumulates gradients of what trains, and gives the gradient of x to `dx`.
     #[expect(clippy::too_many_arguments, reason = "the operands of one derivative")]
     pub fn backward(
         &self,
@@ -154,20 +173,25 @@ impl FeedForward {
         dy: &Buffer,
         gradients: &mut Arena,
         scratch: &mut Scratch,
-        dx: &mut Buffer,
+        dx: Into<'_>,
     ) {
         match self {
             Self::Plain { up, down, activation } => {
                 let Scratch { product, up: dup, .. } = scratch;
                 down.backward(values, size, &state.product, dy, gradients, Into::Over(product));
-                activation::backward(activation.kernel(), &state.up, product, dup);
-                up.backward(values, size, x, dup, gradients, Into::Over(dx));
+                let shape = [size.members, size.rows, up.outputs];
+                let bias = up.bias(values, size);
+                activation::backward(activation.kernel(), shape, &state.up, bias, product, dup);
+                up.backward(values, size, x, dup, gradients, dx);
             }
             Self::Gated(gated) => gated.backward(values, size, x, state, dy, gradients, scratch, dx),
             Self::Mixture { router, experts, .. } => {
                 let mixture = state.mixture.as_mut().expect("forward ran before backward");
                 let width = router.inputs;
-                dx.zero_beside(x, size.members * size.rows * width);
+                let (dx, accumulate) = dx.parts();
+                if !accumulate {
+                    dx.zero_beside(x, size.members * size.rows * width);
+                }
                 for member in 0..size.members {
                     for (number, expert) in experts.iter().enumerate() {
                         let state = &mixture.experts[member * experts.len() + number];
@@ -186,7 +210,7 @@ impl FeedForward {
                             &mixture.output_gradient,
                             gradients,
                             scratch,
-                            &mut mixture.input_gradient,
+                            Into::Over(&mut mixture.input_gradient),
                         );
                         routing::scatter(width, routes, &mixture.input_gradient, dx);
                     }

@@ -86,7 +86,9 @@ impl Head {
                 if let Some(dropout) = pass.dropout(SITE, *dropout) {
                     dropout::forward(members, rows, first.outputs, dropout, &mut state.first);
                 }
-                activation::forward(activation::Activation::Gelu, &state.first, &mut state.activated);
+                let shape = [members, rows.len(), first.outputs];
+                let (before, after) = (&state.first, &mut state.activated);
+                activation::forward(activation::Activation::Gelu, shape, before, None, after);
                 second.forward(values, size, &state.activated, logits);
             }
             Self::Span { scores } => scores.forward(values, size, x, logits),
@@ -112,7 +114,8 @@ impl Head {
             Self::Classifier { first, second, dropout } => {
                 let State { first: before, activated, gradient, inner } = state;
                 second.backward(values, size, activated, dlogits, gradients, Into::Over(gradient));
-                activation::backward(activation::Activation::Gelu, before, gradient, inner);
+                let shape = [members, rows.len(), first.outputs];
+                activation::backward(activation::Activation::Gelu, shape, before, None, gradient, inner);
                 if let Some(dropout) = pass.dropout(SITE, *dropout) {
                     dropout::forward(members, rows, first.outputs, dropout, inner);
                 }

@@ -41,7 +41,7 @@ pub enum Into<'a> {
 
 impl<'a> Into<'a> {
     /// The buffer, and whether to add to it.
-    fn parts(self) -> (&'a mut Buffer, bool) {
+    pub(super) fn parts(self) -> (&'a mut Buffer, bool) {
         match self {
             Self::Over(buffer) => (buffer, false),
             Self::Onto(buffer) => (buffer, true),
@@ -74,8 +74,20 @@ impl Linear {
     /// # Shapes
     /// - x: `[K, R, in]`, y: `[K, R, out]`
     pub fn forward(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer) {
-        let bias = self.bias.as_ref().map(|bias| bias.param(values).from_member(size.first_member));
-        linear::forward(self.shape(size), x, self.weight(values, size), bias, y);
+        linear::forward(self.shape(size), x, self.weight(values, size), self.bias(values, size), y);
+    }
+
+    /// The same without the bias, which whatever reads y adds in its own pass.
+    ///
+    /// # Shapes
+    /// - x: `[K, R, in]`, y: `[K, R, out]`
+    pub fn forward_without_bias(&self, values: &Arena, size: Size, x: &Buffer, y: &mut Buffer) {
+        linear::forward(self.shape(size), x, self.weight(values, size), None, y);
+    }
+
+    /// `[out]`, if it has one.
+    pub fn bias<'a>(&'a self, values: &'a Arena, size: Size) -> Option<Param<'a>> {
+        self.bias.as_ref().map(|bias| bias.param(values).from_member(size.first_member))
     }
 
     /// Accumulates the gradients of what trains, and gives the gradient of x to `dx`.

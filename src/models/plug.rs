@@ -153,7 +153,8 @@ impl Plug {
         let passed = match &self.middle {
             Middle::Identity => &*wide,
             Middle::Gelu => {
-                activation::forward(activation::Activation::Gelu, wide, through);
+                let shape = [members, rows.len(), self.l_in.outputs];
+                activation::forward(activation::Activation::Gelu, shape, wide, None, through);
                 &*through
             }
             Middle::Layer { block, mask, .. } => {
@@ -203,7 +204,8 @@ impl Plug {
         let dwide = match &self.middle {
             Middle::Identity => &*gradient,
             Middle::Gelu => {
-                activation::backward(activation::Activation::Gelu, wide, gradient, inner);
+                let shape = [members, rows.len(), self.l_in.outputs];
+                activation::backward(activation::Activation::Gelu, shape, wide, None, gradient, inner);
                 &*inner
             }
             Middle::Layer { block, .. } => {

@@ -1,4 +1,4 @@
-//! Activations and their gated forms, elementwise.
+//! Activations and their gated forms, elementwise; with the bias before them in the same pass.
 #![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
 #[cfg(feature = "cuda")]
@@ -7,9 +7,9 @@ mod on_gpu;
 
 use rayon::prelude::*;
 
-use super::Buffer;
 use super::elementary::{normal, sigmoid};
-use super::parallel::{PIECE, run, widest};
+use super::parallel::{PIECE, rows_in_piece, run, widest};
+use super::{Buffer, Param};
 
 /// An elementwise function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,17 +83,29 @@ macro_rules! dispatch {
 }
 
 widest! {
-    fn values<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], y: &mut [f32]) {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = a(x).0;
+    fn values<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        match bias {
+            Some(bias) => y.iter_mut().zip(x.iter().zip(bias)).for_each(|(y, (&x, &bias))| *y = a(x + bias).0),
+            None => y.iter_mut().zip(x).for_each(|(y, &x)| *y = a(x).0),
         }
     }
 }
 
 widest! {
-    fn slopes<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-        for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-            *dx = dy * a(x).1;
+    fn slopes<A: Fn(f32) -> ValueAndSlope>(
+        a: A,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        dy: &[f32],
+        dx: &mut [f32],
+    ) {
+        let inputs = x.iter().zip(dy);
+        match bias {
+            Some(bias) => {
+                let all = dx.iter_mut().zip(inputs.zip(bias));
+                all.for_each(|(dx, ((&x, &dy), &bias))| *dx = dy * a(x + bias).1);
+            }
+            None => dx.iter_mut().zip(inputs).for_each(|(dx, (&x, &dy))| *dx = dy * a(x).1),
         }
     }
 }
@@ -124,28 +136,60 @@ widest! {
     }
 }
 
-/// y = a(x).
-pub fn forward(activation: Activation, x: &Buffer, y: &mut Buffer) {
+/// y = a(x + bias).
+///
+/// # Shapes
+/// x and y `[K, R, width]` as `shape` says, bias `[width]`.
+pub fn forward(activation: Activation, shape: [usize; 3], x: &Buffer, bias: Option<Param>, y: &mut Buffer) {
+    let [members, rows, width] = shape;
+    assert_eq!(x.len(), members * rows * width);
     #[cfg(feature = "cuda")]
     if let Some(gpu) = x.gpu() {
-        return on_gpu::forward(gpu, activation, x, y);
+        return on_gpu::forward(gpu, activation, shape, x, bias, y);
     }
     y.resize(x.len());
-    let pieces = y.cpu_mut().par_chunks_mut(PIECE).zip(x.cpu().par_chunks(PIECE));
-    dispatch!(activation, a => run(x.len(), pieces, |(y, x)| values(a, x, y)));
+    let (part, piece) = ((rows * width).max(1), rows_in_piece(width) * width.max(1));
+    let all = y.cpu_mut().chunks_exact_mut(part).zip(x.cpu().chunks_exact(part));
+    for (member, (y, x)) in all.enumerate() {
+        let bias = bias.map(|bias| bias.cpu(member));
+        let pieces = y.par_chunks_mut(piece).zip(x.par_chunks(piece));
+        dispatch!(activation, a => run(part, pieces, |(y, x)| {
+            let of_rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
+            of_rows.for_each(|(y, x)| values(a, x, bias, y));
+        }));
+    }
 }
 
-/// dx = dy a'(x).
-pub fn backward(activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
-    assert_eq!(x.len(), dy.len());
+/// dx = dy a'(x + bias).
+///
+/// # Shapes
+/// x, dy and dx `[K, R, width]` as `shape` says, bias `[width]`.
+pub fn backward(
+    activation: Activation,
+    shape: [usize; 3],
+    x: &Buffer,
+    bias: Option<Param>,
+    dy: &Buffer,
+    dx: &mut Buffer,
+) {
+    let [members, rows, width] = shape;
+    assert!(x.len() == members * rows * width && dy.len() == x.len());
     #[cfg(feature = "cuda")]
     if let Some(gpu) = x.gpu() {
-        return on_gpu::backward(gpu, activation, x, dy, dx);
+        return on_gpu::backward(gpu, activation, shape, x, bias, dy, dx);
     }
     dx.resize(x.len());
-    let inputs = x.cpu().par_chunks(PIECE).zip(dy.cpu().par_chunks(PIECE));
-    let pieces = dx.cpu_mut().par_chunks_mut(PIECE).zip(inputs);
-    dispatch!(activation, a => run(x.len(), pieces, |(dx, (x, dy))| slopes(a, x, dy, dx)));
+    let (part, piece) = ((rows * width).max(1), rows_in_piece(width) * width.max(1));
+    let inputs = x.cpu().chunks_exact(part).zip(dy.cpu().chunks_exact(part));
+    for (member, (dx, (x, dy))) in dx.cpu_mut().chunks_exact_mut(part).zip(inputs).enumerate() {
+        let bias = bias.map(|bias| bias.cpu(member));
+        let pieces = dx.par_chunks_mut(piece).zip(x.par_chunks(piece).zip(dy.par_chunks(piece)));
+        dispatch!(activation, a => run(part, pieces, |(dx, (x, dy))| {
+            let inputs = x.chunks_exact(width).zip(dy.chunks_exact(width));
+            let of_rows = dx.chunks_exact_mut(width).zip(inputs);
+            of_rows.for_each(|(dx, (x, dy))| slopes(a, x, bias, dy, dx));
+        }));
+    }
 }
 
 /// y = a(gate) up.

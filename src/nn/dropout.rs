@@ -2,12 +2,9 @@
 //! element is kept depends on what it is, not on where it stands in a batch, a stack or a thread.
 #![expect(clippy::inline_always, reason = "a call would leave the vectors of its caller")]
 
-#[cfg(feature = "cuda")]
-#[path = "cuda/dropout.rs"]
-mod on_gpu;
-
 use rayon::prelude::*;
 
+use super::join::Join;
 use super::parallel::{rows_in_piece, run, widest};
 use super::{Buffer, DropoutKey, Rows};
 use crate::seed::{Seed, unit_f32};
@@ -47,6 +44,12 @@ impl Dropout {
 }
 
 impl Mask {
+    /// Low and high word of its seed, probability and scale, as kernels take them.
+    #[cfg(feature = "cuda")]
+    pub(super) fn parts(self) -> (u32, u32, f32, f32) {
+        (self.seed.0 as u32, (self.seed.0 >> 32) as u32, self.probability, self.scale)
+    }
+
     /// What channels from `4 * quad` on are multiplied by, 0 or 1 / (1 - probability): as many as
     /// `factors` holds.
     pub(crate) fn row(self, example_id: u64, token: u32, quad: u32, factors: &mut [f32]) {
@@ -94,28 +97,33 @@ pub fn keep(key: DropoutKey, example_id: u64, token: u32, channel: u32, probabil
 /// # Shapes
 /// x `[K, R, width]`.
 pub fn forward(members: usize, rows: &Rows, width: usize, dropout: Dropout, x: &mut Buffer) {
-    assert_eq!(x.len(), members * rows.len() * width);
-    if dropout.probability == 0.0 || x.is_empty() {
-        return;
-    }
-    let mask = dropout.mask();
-    #[cfg(feature = "cuda")]
-    if let Some(gpu) = x.gpu() {
-        return on_gpu::forward(gpu, members, rows, width, mask, x);
-    }
-    let examples = examples_of_rows(rows);
+    Join { members, rows, width, dropout: Some(dropout) }.alone(None, x);
+}
+
+/// `each(member, row, factors, numbers)` for every row of y, `[K, R, width]`, in the host's memory; the
+/// factors of a mask are drawn once for all members.
+pub(super) fn each_row(
+    rows: &Rows,
+    width: usize,
+    mask: Option<Mask>,
+    y: &mut Buffer,
+    each: impl Fn(usize, usize, Option<&[f32]>, &mut [f32]) + Sync + Send,
+) {
+    let examples = if mask.is_some() { examples_of_rows(rows) } else { Vec::new() };
     let rows_together = rows_in_piece(width);
-    let work = x.len();
-    let pieces = pieces_of_all_members(x, rows.len() * width, rows_together * width);
+    let work = y.len();
+    let pieces = pieces_of_all_members(y, rows.len() * width, rows_together * width);
     run(work, pieces.into_par_iter().enumerate(), |(piece, mut members)| {
-        let mut factors = vec![0.0; width];
+        let mut factors = vec![0.0; if mask.is_some() { width } else { 0 }];
         let first = piece * rows_together;
-        let names = examples[first..].iter().zip(&rows.positions[first..]).take(rows_together);
-        for (row, (&example, &token)) in names.enumerate() {
-            mask.row(example, token, 0, &mut factors);
-            let place = row * width..(row + 1) * width;
-            for member in &mut members {
-                member[place.clone()].iter_mut().zip(&factors).for_each(|(x, factor)| *x *= factor);
+        for (row, &token) in rows.positions.iter().enumerate().skip(first).take(rows_together) {
+            let factors = mask.map(|mask| {
+                mask.row(examples[row], token, 0, &mut factors);
+                &*factors
+            });
+            let place = (row - first) * width..(row - first + 1) * width;
+            for (member, numbers) in members.iter_mut().enumerate() {
+                each(member, row, factors, &mut numbers[place.clone()]);
             }
         }
     });

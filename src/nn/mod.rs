@@ -24,6 +24,7 @@ mod few_rows;
 pub mod frozen;
 pub(crate) mod gemm;
 pub mod heads;
+pub mod join;
 pub mod linear;
 pub mod meter;
 pub mod norm;

@@ -7,9 +7,9 @@ use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
 use pifi_probe::nn::frozen::Stored;
 use pifi_probe::nn::heads::{self, Heads};
-use pifi_probe::nn::linear;
 use pifi_probe::nn::norm::{self, Kind, Saved};
 use pifi_probe::nn::{self, Arena, Buffer, Frozen, Layout, residual};
+use pifi_probe::nn::{embedding, linear};
 
 use super::support::{CLOSE, EQUAL, K, agree, buffer, device, random};
 
@@ -52,7 +52,7 @@ fn linear_maps_and_their_gradients() {
                 ("y", y.to_vec()),
                 ("frozen y", plain.to_vec()),
                 ("dx", dx.to_vec()),
-                ("gradients", grads.buffer().to_vec()),
+                ("gradients", grads.read_all().into_owned()),
             ]
         });
     }
@@ -120,7 +120,7 @@ fn a_map_of_later_members_alone() {
         let w = values.param(weight).from_member(1);
         linear::forward(shape, &x, w, None, &mut y);
         linear::backward_weight(shape, &x, &dy, grads.param_mut(weight).from_member(1));
-        vec![("y", y.to_vec()), ("gradients", grads.buffer().to_vec())]
+        vec![("y", y.to_vec()), ("gradients", grads.read_all().into_owned())]
     });
 }
 
@@ -142,7 +142,7 @@ fn norms_and_their_gradients() {
                 let slots = [Some(weight), with_bias.map(|_| bias)];
                 let (dw, db) = grads.params_mut(slots);
                 norm::backward(kind, shape, &x, w, &saved, &dy, dw, db, &mut dx, accumulate);
-                vec![("y", y.to_vec()), ("dx", dx.to_vec()), ("gradients", grads.buffer().to_vec())]
+                vec![("y", y.to_vec()), ("dx", dx.to_vec()), ("gradients", grads.read_all().into_owned())]
             });
         }
     }
@@ -161,12 +161,29 @@ fn activations_are_those_of_the_cpu_bit_for_bit() {
             let (up, dy) = (buffer(device, 6, n), buffer(device, 7, n));
             let [mut y, mut dx, mut gated, mut dgate, mut dup] =
                 [const { None::<Buffer> }; 5].map(Option::unwrap_or_default);
-            activation::forward(kind, &x, &mut y);
-            activation::backward(kind, &x, &dy, &mut dx);
+            activation::forward(kind, [1, 1, n], &x, None, &mut y);
+            activation::backward(kind, [1, 1, n], &x, None, &dy, &mut dx);
             activation::gated_forward(kind, &x, &up, &mut gated);
             activation::gated_backward(kind, &x, &up, &dy, &mut dgate, &mut dup);
             let named = [("y", y), ("dx", dx), ("gated", gated), ("dgate", dgate), ("dup", dup)];
             named.into_iter().map(|(name, buffer): (_, Buffer)| (name, buffer.to_vec())).collect()
+        });
+    }
+}
+
+#[test]
+fn biased_activations_are_those_of_the_cpu_bit_for_bit() {
+    // rows that begin at 16 bytes, and rows that do not
+    for width in [1, 3, 8, 37, 1100] {
+        agree(&format!("biased, {width} wide"), EQUAL, |device| {
+            let (rows, n) = (5, K * 5 * width);
+            let (x, dy) = (buffer(device, 6, n), buffer(device, 7, n));
+            let (values, [bias, _]) = arena(device, 1, width, 1);
+            let (mut y, mut dx) = (Buffer::default(), Buffer::default());
+            let bias = Some(values.param(bias));
+            activation::forward(Activation::Gelu, [K, rows, width], &x, bias, &mut y);
+            activation::backward(Activation::Gelu, [K, rows, width], &x, bias, &dy, &mut dx);
+            vec![("y", y.to_vec()), ("dx", dx.to_vec())]
         });
     }
 }
@@ -208,22 +225,69 @@ fn sums_copies_and_heads() {
 }
 
 #[test]
+fn forgotten_gradients_are_overwritten_added_to_or_zero() {
+    let (rows, inputs, outputs) = (7, 6, 5);
+    agree("forgotten", CLOSE, |device| {
+        let mut layout = Layout::default();
+        let shapes =
+            [vec![outputs, inputs], vec![outputs], vec![outputs], vec![outputs], vec![9, outputs], vec![4]];
+        let slots: Vec<_> =
+            shapes.iter().enumerate().map(|(at, shape)| layout.push(at.to_string(), shape)).collect();
+        let [weight, bias, norm_weight, norm_bias, table, _] = slots[..] else { panic!("six parameters") };
+        let len = layout.len();
+        let layout = Arc::new(layout);
+        let mut grads = Arena::from_numbers(device, layout, K, random(1, K * len));
+        let shape = linear::Shape { members: K, rows, inputs, outputs };
+        let one = linear::Shape { members: 1, ..shape };
+        let (x, dy) = (buffer(device, 2, K * rows * inputs), buffer(device, 3, K * rows * outputs));
+        let (x_of_one, dy_of_one) = (buffer(device, 4, rows * inputs), buffer(device, 5, rows * outputs));
+        let scale = buffer(device, 6, K * outputs);
+        let mut scales = Arena::zeros(device, Arc::clone(grads.layout()), K);
+        scales.write(norm_weight, 1, &scale.to_vec()[..outputs]);
+
+        grads.forget();
+        // the second adds: one member's numbers are no zeros any more
+        linear::backward_weight(one, &x_of_one, &dy_of_one, grads.param_mut(weight).from_member(1));
+        linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
+        // the first replaces, the second adds
+        linear::backward_bias(shape, &dy, grads.param_mut(bias));
+        linear::backward_bias(shape, &dy, grads.param_mut(bias));
+        let (shape, mut saved) = (norm::Shape { members: K, rows, width: outputs }, Saved::default());
+        let (mut y, mut dx) = (Buffer::default(), Buffer::default());
+        let w = scales.param(norm_weight);
+        norm::forward(Kind::LayerNorm, 1e-6, shape, &dy, w, None, &mut y, &mut saved);
+        let (dw, db) = grads.params_mut([Some(norm_weight), Some(norm_bias)]);
+        norm::backward(Kind::LayerNorm, shape, &dy, w, &saved, &dy, dw, db, &mut dx, false);
+        // rows that no id asks for are zero
+        embedding::backward(K, &[3, 0, 3, 8, 1, 3, 0], outputs, &dy, 0.5, None, grads.param_mut(table));
+        grads.settle();
+        vec![("gradients", grads.read_all().into_owned())]
+    });
+}
+
+#[test]
 fn adam_and_its_norms() {
     for decoupled in [false, true] {
         agree("adam", EQUAL, |device| {
             let rule = Adam { weight_decay: 0.01, decoupled, ..Adam::default() };
             let (mut values, slots) = arena(device, 1, 9000, 17);
-            let (grads, _) = arena(device, 5, 9000, 17);
+            let (mut grads, _) = arena(device, 5, 9000, 17);
             let (first, _) = arena(device, 9, 9000, 17);
             let (mut second, _) = arena(device, 13, 9000, 17);
-            let squares: Vec<f32> = second.buffer().to_vec().iter().map(|x| x * x).collect();
-            *second.buffer_mut() = Buffer::from_vec(device, squares);
+            let squares: Vec<f32> = second.read_all().iter().map(|x| x * x).collect();
+            second = Arena::from_numbers(device, Arc::clone(second.layout()), 3, squares);
             let mut moments = Moments { first, second };
             rule.step(3, 1e-3, &[1.0, 0.5, 0.0], &slots, &mut values, &grads, &mut moments);
+            // without decay what has no gradient and never had one rests
+            let rest = Adam { weight_decay: 0.0, ..rule };
+            for arena in [&mut grads, &mut moments.first, &mut moments.second] {
+                arena.write(slots[0], 1, &vec![0.0; 9000]);
+            }
+            rest.step(4, 1e-3, &[1.0, 0.5, 0.0], &slots, &mut values, &grads, &mut moments);
             vec![
-                ("values", values.buffer().to_vec()),
-                ("first", moments.first.buffer().to_vec()),
-                ("second", moments.second.buffer().to_vec()),
+                ("values", values.read_all().into_owned()),
+                ("first", moments.first.read_all().into_owned()),
+                ("second", moments.second.read_all().into_owned()),
             ]
         });
         agree("norms", 1e-7, |device| {

@@ -1,9 +1,10 @@
-//! Embeddings, pooling, rotary positions, dropout, and losses.
+//! Embeddings, pooling, rotary positions, dropout and joins, and losses.
 
 use std::sync::Arc;
 
 use pifi_probe::nn::cross_entropy::{self, IGNORE, Span};
 use pifi_probe::nn::dropout::{self, Dropout};
+use pifi_probe::nn::join::Join;
 use pifi_probe::nn::rotary::{self, Table};
 use pifi_probe::nn::routing::{self, Routes};
 use pifi_probe::nn::{Arena, Buffer, DropoutKey, Layout, Rows, embedding, pooling};
@@ -132,6 +133,33 @@ fn dropout_masks_are_the_same_bit_for_bit() {
             dropout::forward(K, &rows, width, Dropout { key, probability: 0.3 }, &mut x);
             vec![("x", x.to_vec())]
         });
+    }
+}
+
+#[test]
+fn branches_join_the_stream_bit_for_bit() {
+    let key = DropoutKey { seed: Seed(77), step: 5, site: 2 };
+    for dropout in [None, Some(Dropout { key, probability: 0.3 })] {
+        for (rows, width) in [(packed(&[1]), 1), (padded(&[3, 1], 4), 37), (packed(&[4, 5]), 768)] {
+            agree(&format!("join of width {width}"), EQUAL, |device| {
+                let n = K * rows.len() * width;
+                let (x, branch) = (buffer(device, 1, n), buffer(device, 2, n));
+                let mut layout = Layout::default();
+                let bias = layout.push("bias", &[width]);
+                let biases = Arena::from_numbers(device, Arc::new(layout), K, random(3, K * width));
+                let bias = Some(biases.param(bias));
+                let join = Join { members: K, rows: &rows, width, dropout };
+                let [mut y, mut plain, mut back] =
+                    [const { None::<Buffer> }; 3].map(Option::unwrap_or_default);
+                join.forward(&x, &branch, bias, &mut y);
+                join.forward(&x, &branch, None, &mut plain);
+                join.backward(&x, &mut back);
+                let mut alone = branch.clone();
+                join.alone(bias, &mut alone);
+                let named = [("y", y), ("plain", plain), ("back", back), ("alone", alone)];
+                named.into_iter().map(|(name, buffer)| (name, buffer.to_vec())).collect()
+            });
+        }
     }
 }
 

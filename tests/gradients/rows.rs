@@ -1,7 +1,8 @@
-//! What moves, mixes or drops rows: embedding, pooling, dropout, residual sums.
+//! What moves, mixes, drops or joins rows: embedding, pooling, dropout, residual sums.
 
 use pifi_probe::nn::dropout::{self, Dropout};
-use pifi_probe::nn::{DropoutKey, Rows, embedding, pooling, residual};
+use pifi_probe::nn::join::Join;
+use pifi_probe::nn::{DropoutKey, Rows, embedding, linear, pooling, residual};
 use pifi_probe::seed::Seed;
 
 use crate::support::{
@@ -120,6 +121,42 @@ fn dropout_is_its_own_gradient() {
             matches_differences(&operation);
         }
         keeps_its_bits(&operation);
+    }
+}
+
+#[test]
+fn gradients_of_a_joined_branch_match_differences() {
+    for dropout in [None, Some(DROPOUT)] {
+        for (rows, width) in [(segments(), 5), (Rows::packed(&[150, 200]), 101)] {
+            let join = |members| Join { members, rows: &rows, width, dropout };
+            let len = K * rows.len() * width;
+            let operation = Operation {
+                inputs: vec![random(1, len), random(2, len), random(3, K * width)],
+                forward: &|members, values| {
+                    let params = Params::new(members, &[&values[2]]);
+                    let (x, branch, mut y) = (buffer(&values[0]), buffer(&values[1]), used());
+                    join(members).forward(&x, &branch, Some(params.value(0)), &mut y);
+                    // the same in two steps
+                    let mut alone = branch.clone();
+                    join(members).alone(Some(params.value(0)), &mut alone);
+                    residual::add(&x, &mut alone);
+                    assert_eq!(y.cpu(), alone.cpu());
+                    wide(&y)
+                },
+                backward: &|members, values, dy| {
+                    let mut params = Params::new(members, &[&values[2]]);
+                    let mut dbranch = used();
+                    join(members).backward(&buffer(dy), &mut dbranch);
+                    let shape = linear::Shape { members, rows: rows.len(), inputs: 0, outputs: width };
+                    linear::backward_bias(shape, &dbranch, params.grad(0));
+                    vec![dy.to_vec(), dbranch.to_vec(), params.gradients().remove(0)]
+                },
+            };
+            if width == 5 {
+                matches_differences(&operation);
+            }
+            keeps_its_bits(&operation);
+        }
     }
 }
 

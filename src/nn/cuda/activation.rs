@@ -1,8 +1,11 @@
 //! Activations on a GPU.
 
 use super::Activation;
-use crate::nn::Buffer;
-use crate::nn::cuda::{Gpu, arguments};
+use crate::nn::cuda::{Gpu, arguments, word};
+use crate::nn::{Buffer, Param};
+
+/// Numbers that one thread takes.
+const QUAD: usize = 4;
 
 fn number(activation: Activation) -> u32 {
     match activation {
@@ -13,17 +16,46 @@ fn number(activation: Activation) -> u32 {
     }
 }
 
-pub(super) fn forward(gpu: &'static Gpu, activation: Activation, x: &Buffer, y: &mut Buffer) {
-    let n = x.len();
-    let y = y.room(gpu, n);
-    gpu.launch_each("activation_forward", n, arguments![number(activation), x.pointer(), y, n as u64]);
+/// Where a bias stands, and how far that of the next member; 0 for none.
+fn place(bias: Option<Param>) -> (u64, u64) {
+    bias.map_or((0, 0), |bias| (bias.pointer(), bias.stride() as u64))
 }
 
-pub(super) fn backward(gpu: &'static Gpu, activation: Activation, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
-    let n = x.len();
-    let dx = dx.room(gpu, n);
-    let arguments = arguments![number(activation), x.pointer(), dy.pointer(), dx, n as u64];
-    gpu.launch_each("activation_backward", n, arguments);
+pub(super) fn forward(
+    gpu: &'static Gpu,
+    activation: Activation,
+    [members, rows, width]: [usize; 3],
+    x: &Buffer,
+    bias: Option<Param>,
+    y: &mut Buffer,
+) {
+    let ((bias, stride), total) = (place(bias), members * rows);
+    let to = y.room(gpu, total * width);
+    let sizes = [rows, total, width].map(word);
+    gpu.launch_rows(
+        "activation_forward",
+        (total, width.div_ceil(QUAD)),
+        arguments![number(activation), x.pointer(), bias, stride, to, sizes[0], sizes[1], sizes[2]],
+    );
+}
+
+pub(super) fn backward(
+    gpu: &'static Gpu,
+    activation: Activation,
+    [members, rows, width]: [usize; 3],
+    x: &Buffer,
+    bias: Option<Param>,
+    dy: &Buffer,
+    dx: &mut Buffer,
+) {
+    let ((bias, stride), total) = (place(bias), members * rows);
+    let to = dx.room(gpu, total * width);
+    let (kind, sizes) = (number(activation), [rows, total, width].map(word));
+    gpu.launch_rows(
+        "activation_backward",
+        (total, width.div_ceil(QUAD)),
+        arguments![kind, x.pointer(), bias, stride, dy.pointer(), to, sizes[0], sizes[1], sizes[2]],
+    );
 }
 
 pub(super) fn gated_forward(

@@ -135,13 +135,41 @@ __device__ inline ValueAndSlope activate(u32 kind, float x) {
     }
 }
 
-extern "C" __global__ void activation_forward(u32 kind, const float* x, float* y, u64 n) {
-    EACH(i, n) y[i] = activate(kind, x[i]).value;
+// The input of an activation: four channels of row `row` of x, with their bias, if there is one.
+__device__ inline Quad biased(const float* x, const float* bias, u64 bias_stride, u32 row, u32 rows, u32 width,
+    u32 channel, u32 count) {
+    Quad value = load(x + (u64)row * width + channel, count);
+    if (bias) {
+        Quad by = load(bias + row / rows * bias_stride + channel, count);
+        for (u32 i = 0; i < 4; i++) value.at[i] += by.at[i];
+    }
+    return value;
 }
 
-extern "C" __global__ void activation_backward(
-    u32 kind, const float* x, const float* dy, float* dx, u64 n) {
-    EACH(i, n) dx[i] = dy[i] * activate(kind, x[i]).slope;
+// y [K, rows, width] = a(x + bias); bias may be absent, `total` is K times rows.
+extern "C" __global__ void activation_forward(u32 kind, const float* x, const float* bias, u64 bias_stride,
+    float* y, u32 rows, u32 total, u32 width) {
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y)
+        for (u32 channel = 4 * (blockIdx.x * blockDim.x + threadIdx.x); channel < width;
+             channel += 4 * gridDim.x * blockDim.x) {
+            u32 count = width - channel < 4 ? width - channel : 4;
+            Quad value = biased(x, bias, bias_stride, row, rows, width, channel, count);
+            for (u32 i = 0; i < 4; i++) value.at[i] = activate(kind, value.at[i]).value;
+            store(y + (u64)row * width + channel, value, count);
+        }
+}
+
+extern "C" __global__ void activation_backward(u32 kind, const float* x, const float* bias, u64 bias_stride,
+    const float* dy, float* dx, u32 rows, u32 total, u32 width) {
+    for (u32 row = blockIdx.y; row < total; row += gridDim.y)
+        for (u32 channel = 4 * (blockIdx.x * blockDim.x + threadIdx.x); channel < width;
+             channel += 4 * gridDim.x * blockDim.x) {
+            u32 count = width - channel < 4 ? width - channel : 4;
+            Quad value = biased(x, bias, bias_stride, row, rows, width, channel, count);
+            Quad gradient = load(dy + (u64)row * width + channel, count);
+            for (u32 i = 0; i < 4; i++) gradient.at[i] *= activate(kind, value.at[i]).slope;
+            store(dx + (u64)row * width + channel, gradient, count);
+        }
 }
 
 extern "C" __global__ void gated_forward(

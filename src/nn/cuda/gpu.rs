@@ -54,7 +54,7 @@ const MODULES: [(&str, &[&str]); 6] = [
             "pool_mean",
             "pool_mean_backward",
             "rotate",
-            "dropout",
+            "join",
             "read_windows",
             "add_windows",
             "gather_weighted",
@@ -349,7 +349,7 @@ impl Gpu {
         (rows, width): (usize, usize),
         arguments: &[Argument],
     ) {
-        let threads = (width.div_ceil(32) * 32).min(128) as u32;
+        let threads = (width.div_ceil(32) * 32).min(super::THREADS as usize) as u32;
         let grid = [word(width).div_ceil(threads.max(1)), rows.min(MOST_ROWS) as u32, 1];
         self.launch(kernel, grid, [threads, 1], arguments);
     }

@@ -1,4 +1,4 @@
-// Rows looked up, gathered, pooled, turned and dropped.
+// Rows looked up, gathered, pooled, turned, dropped and joined.
 #include "common.cuh"
 
 // y [K, rows, width] = scale table[id], or += that.
@@ -105,19 +105,36 @@ extern "C" __global__ void rotate(float* x, const u32* positions, const float* c
     }
 }
 
-// Drops elements of x [K, rows, width] in place; a thread draws the mask of four channels once for all
-// members. `names` [3, rows]: position, example id low and high.
-extern "C" __global__ void dropout(float* x, const u32* names, u32 seed_low, u32 seed_high,
-    float probability, float scale, u32 members, u32 rows, u32 width) {
+// y [K, rows, width] = x + drop(branch + bias), of which x, bias and names may be absent: without names
+// [3, rows], position and low and high word of the example's id, nothing is dropped. A thread takes four
+// channels of a row, whose mask it draws once for all members. y may be the branch.
+extern "C" __global__ void join(const float* x, const float* branch, const float* bias, u64 bias_stride,
+    const u32* names, u32 seed_low, u32 seed_high, float probability, float scale, float* y, u32 members,
+    u32 rows, u32 width) {
     u32 quads = (width + 3) / 4;
     for (u32 row = blockIdx.y; row < rows; row += gridDim.y)
         for (u32 quad = blockIdx.x * blockDim.x + threadIdx.x; quad < quads; quad += gridDim.x * blockDim.x) {
-            Words words =
-                philox(quad, names[row], names[rows + row], names[2 * rows + row], seed_low, seed_high);
+            u32 channel = 4 * quad, count = width - channel < 4 ? width - channel : 4;
+            Quad factors = {{1.0f, 1.0f, 1.0f, 1.0f}};
+            if (names) {
+                Words words =
+                    philox(quad, names[row], names[rows + row], names[2 * rows + row], seed_low, seed_high);
+                for (u32 i = 0; i < 4; i++) factors.at[i] = dropout_factor(words.at[i], probability, scale);
+            }
             for (u32 member = 0; member < members; member++) {
-                float* at = x + ((u64)member * rows + row) * width;
-                for (u32 i = 0; i < 4 && 4 * quad + i < width; i++)
-                    at[4 * quad + i] *= dropout_factor(words.at[i], probability, scale);
+                u64 at = ((u64)member * rows + row) * width + channel;
+                Quad value = load(branch + at, count);
+                if (bias) {
+                    Quad by = load(bias + member * bias_stride + channel, count);
+                    for (u32 i = 0; i < 4; i++) value.at[i] += by.at[i];
+                }
+                if (names)
+                    for (u32 i = 0; i < 4; i++) value.at[i] *= factors.at[i];
+                if (x) {
+                    Quad stream = load(x + at, count);
+                    for (u32 i = 0; i < 4; i++) value.at[i] += stream.at[i];
+                }
+                store(y + at, value, count);
             }
         }
 }
