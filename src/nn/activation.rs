@@ -85,8 +85,16 @@ macro_rules! dispatch {
 widest! {
     fn values<A: Fn(f32) -> ValueAndSlope>(a: A, x: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
         match bias {
-            Some(bias) => y.iter_mut().zip(x.iter().zip(bias)).for_each(|(y, (&x, &bias))| *y = a(x + bias).0),
-            None => y.iter_mut().zip(x).for_each(|(y, &x)| *y = a(x).0),
+            Some(bias) => {
+                for ((y, &x), &bias) in y.iter_mut().zip(x).zip(bias) {
+                    *y = a(x + bias).0;
+                }
+            }
+            None => {
+                for (y, &x) in y.iter_mut().zip(x) {
+                    *y = a(x).0;
+                }
+            }
         }
     }
 }
@@ -99,13 +107,17 @@ widest! {
         dy: &[f32],
         dx: &mut [f32],
     ) {
-        let inputs = x.iter().zip(dy);
         match bias {
             Some(bias) => {
-                let all = dx.iter_mut().zip(inputs.zip(bias));
-                all.for_each(|(dx, ((&x, &dy), &bias))| *dx = dy * a(x + bias).1);
+                for (((dx, &x), &dy), &bias) in dx.iter_mut().zip(x).zip(dy).zip(bias) {
+                    *dx = dy * a(x + bias).1;
+                }
             }
-            None => dx.iter_mut().zip(inputs).for_each(|(dx, (&x, &dy))| *dx = dy * a(x).1),
+            None => {
+                for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
+                    *dx = dy * a(x).1;
+                }
+            }
         }
     }
 }

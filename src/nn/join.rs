@@ -94,13 +94,19 @@ widest! {
     /// y = x + factors (y + bias), of one row that stays in a core's first cache.
     fn add_and_drop(bias: Option<&[f32]>, factors: Option<&[f32]>, x: Option<&[f32]>, y: &mut [f32]) {
         if let Some(bias) = bias {
-            y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+            for (y, bias) in y.iter_mut().zip(bias) {
+                *y += bias;
+            }
         }
         if let Some(factors) = factors {
-            y.iter_mut().zip(factors).for_each(|(y, factor)| *y *= factor);
+            for (y, factor) in y.iter_mut().zip(factors) {
+                *y *= factor;
+            }
         }
         if let Some(x) = x {
-            y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += x;
+            }
         }
     }
 }

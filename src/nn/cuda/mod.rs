@@ -11,10 +11,12 @@
 
 mod gpu;
 mod memory;
+mod products;
 mod tables;
 
-pub(in crate::nn) use gpu::{Argument, Gpu, Operand, Product, arguments, word};
+pub(in crate::nn) use gpu::{Argument, Gpu, arguments, word};
 pub(in crate::nn) use memory::Memory;
+pub(in crate::nn) use products::{Operand, Product};
 pub(in crate::nn) use tables::words_of;
 
 use crate::device::{Device, Error};
