@@ -146,7 +146,7 @@ def main():
         texts(os.path.join(a.out, "texts"), 8650)
     every = os.path.join(a.out, "llama32")
     if a.all_layers and not os.path.isfile(os.path.join(every, "model.safetensors")):
-        llama(every, 32, *((64, 4, 2, 96) if a.tiny else (4096, 32, 8, 14336)))
+        llama(every, *((8, 64, 4, 2, 96) if a.tiny else (32, 4096, 32, 8, 14336)))
 
 
 if __name__ == "__main__":
