@@ -18,7 +18,7 @@ import tempfile
 
 
 def count(a, steps, folder):
-    """Sums of a run with so many steps, by kernel: launches, bytes read, bytes written, operations."""
+    """Starts a run with so many steps; the file that its sums will stand in, and its process."""
     sums = os.path.join(folder, f"{steps}.tsv")
     command = [
         a.program, "layers", "--out", os.path.join(folder, f"runs-{steps}"), "--llm", a.llm, "--slm", a.slm,
@@ -31,6 +31,7 @@ def count(a, steps, folder):
 
 
 def read(path):
+    """Launches, bytes read, bytes written and operations by kernel."""
     sums = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:

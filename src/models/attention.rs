@@ -271,8 +271,7 @@ impl Attention {
 
         // 1. The projections
         let (dx, accumulate) = dx.parts();
-        let first = if accumulate { Into::Onto(dx) } else { Into::Over(dx) };
-        self.value.backward(values, size, x, value, gradients, first);
+        self.value.backward(values, size, x, value, gradients, Into::of(dx, accumulate));
         matching.key.backward(values, size, x, key, gradients, Into::Onto(dx));
         match call.selection {
             Some(selection) => {

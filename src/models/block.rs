@@ -349,10 +349,9 @@ impl Block {
         if accumulate {
             std::mem::swap(stream, dx);
         }
-        let to = match (&self.attention_norm, accumulate) {
-            (Some(_), _) => Into::Over(dattended),
-            (None, true) => Into::Onto(dx),
-            (None, false) => Into::Over(dx),
+        let to = match &self.attention_norm {
+            Some(_) => Into::Over(dattended),
+            None => Into::of(dx, accumulate),
         };
         let attention = &mut state.attention;
         self.attention.backward(
@@ -376,7 +375,7 @@ impl Block {
             }
         }
         if let Some(norm) = &self.attention_norm {
-            let to = if accumulate { Into::Onto(dx) } else { Into::Over(dx) };
+            let to = Into::of(dx, accumulate);
             norm.backward(values, size, x, &state.attended_saved, dattended, gradients, to);
         }
         if let Some(selection) = call.selection {

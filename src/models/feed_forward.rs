@@ -104,8 +104,7 @@ impl Gated {
         self.down.backward(values, size, &state.product, dy, gradients, Into::Over(product));
         activation::gated_backward(self.activation.kernel(), &state.gate, &state.up, product, gate, up);
         let (dx, accumulate) = dx.parts();
-        let first = if accumulate { Into::Onto(&mut *dx) } else { Into::Over(&mut *dx) };
-        self.gate.backward(values, size, x, gate, gradients, first);
+        self.gate.backward(values, size, x, gate, gradients, Into::of(dx, accumulate));
         self.up.backward(values, size, x, up, gradients, Into::Onto(dx));
     }
 }

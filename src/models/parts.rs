@@ -40,6 +40,11 @@ pub enum Into<'a> {
 }
 
 impl<'a> Into<'a> {
+    /// The buffer, added to or replaced.
+    pub(super) fn of(buffer: &'a mut Buffer, accumulate: bool) -> Self {
+        if accumulate { Self::Onto(buffer) } else { Self::Over(buffer) }
+    }
+
     /// The buffer, and whether to add to it.
     pub(super) fn parts(self) -> (&'a mut Buffer, bool) {
         match self {

@@ -100,6 +100,11 @@ impl Param<'_> {
         self.buffer.pointer() + bytes * self.offset as u64
     }
 
+    /// Where one that may be absent stands, 0 for nowhere, and numbers from one member to the next.
+    pub(super) fn place_of(param: Option<Self>) -> (u64, u64) {
+        param.map_or((0, 0), |param| (param.pointer(), param.stride() as u64))
+    }
+
     /// Whether they are bfloat16: [`super::linear`] alone reads these.
     pub(super) fn is_narrow(self) -> bool {
         self.narrow

@@ -296,15 +296,6 @@ static double factor(const void *numbers, int type, size_t place) {
     return std::memcpy(&number, &bits, 4), number;
 }
 
-API cublasGemmStridedBatchedEx(void *, int, int, int, int, int, const void *, const void *, int, int, long long, const void *, int,
-    int, long long, const void *, void *, int, int, long long, int, int, int);
-
-API cublasGemmEx(void *handle, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *a, int a_type, int lda,
-    const void *b, int b_type, int ldb, const void *beta, void *c, int c_type, int ldc, int compute, int algorithm) {
-    return cublasGemmStridedBatchedEx(handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, c, c_type, ldc,
-        0, 1, compute, algorithm);
-}
-
 // Factors of f32 or of bfloat16; column-major, sums in f64.
 API cublasGemmStridedBatchedEx(void *, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *a_, int a_type,
     int lda, long long stride_a, const void *b_, int b_type, int ldb, long long stride_b, const void *beta, void *c_, int c_type,
@@ -353,4 +344,10 @@ API cublasGemmStridedBatchedEx(void *, int op_a, int op_b, int m, int n, int k, 
             }
     }
     return SUCCESS;
+}
+
+API cublasGemmEx(void *handle, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *a, int a_type, int lda,
+    const void *b, int b_type, int ldb, const void *beta, void *c, int c_type, int ldc, int compute, int algorithm) {
+    return cublasGemmStridedBatchedEx(handle, op_a, op_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, c, c_type, ldc,
+        0, 1, compute, algorithm);
 }

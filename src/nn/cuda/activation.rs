@@ -1,11 +1,8 @@
 //! Activations on a GPU.
 
 use super::Activation;
-use crate::nn::cuda::{Gpu, arguments, word};
+use crate::nn::cuda::{Gpu, QUAD, arguments, word};
 use crate::nn::{Buffer, Param};
-
-/// Numbers that one thread takes.
-const QUAD: usize = 4;
 
 fn number(activation: Activation) -> u32 {
     match activation {
@@ -16,11 +13,6 @@ fn number(activation: Activation) -> u32 {
     }
 }
 
-/// Where a bias stands, and how far that of the next member; 0 for none.
-fn place(bias: Option<Param>) -> (u64, u64) {
-    bias.map_or((0, 0), |bias| (bias.pointer(), bias.stride() as u64))
-}
-
 pub(super) fn forward(
     gpu: &'static Gpu,
     activation: Activation,
@@ -29,7 +21,7 @@ pub(super) fn forward(
     bias: Option<Param>,
     y: &mut Buffer,
 ) {
-    let ((bias, stride), total) = (place(bias), members * rows);
+    let ((bias, stride), total) = (Param::place_of(bias), members * rows);
     let to = y.room(gpu, total * width);
     let sizes = [rows, total, width].map(word);
     gpu.launch_rows(
@@ -48,7 +40,7 @@ pub(super) fn backward(
     dy: &Buffer,
     dx: &mut Buffer,
 ) {
-    let ((bias, stride), total) = (place(bias), members * rows);
+    let ((bias, stride), total) = (Param::place_of(bias), members * rows);
     let to = dx.room(gpu, total * width);
     let (kind, sizes) = (number(activation), [rows, total, width].map(word));
     gpu.launch_rows(

@@ -1,11 +1,8 @@
 //! Adam and the norms of gradients on a GPU.
 
 use super::Update;
-use crate::nn::cuda::{Gpu, Memory, THREADS, arguments, word};
+use crate::nn::cuda::{Gpu, Memory, QUAD, THREADS, arguments, word};
 use crate::nn::{Arena, Slot};
-
-/// Numbers that a thread takes at once.
-const NUMBERS_A_THREAD: usize = 4;
 
 /// Numbers that one block squares at least.
 const NUMBERS_A_BLOCK: usize = 1 << 12;
@@ -28,7 +25,7 @@ pub(super) fn step(
         [values, grads, first, second].map(|arena| arena.buffer().pointer());
     let (scale_at, stride) = (gpu.floats(scale), values.stride() as u64);
     for run in runs {
-        let blocks = run.len.div_ceil(NUMBERS_A_THREAD * THREADS as usize).min(1 << 12) as u32;
+        let blocks = run.len.div_ceil(QUAD * THREADS as usize).min(1 << 12) as u32;
         gpu.launch(
             "adam_step",
             [blocks, word(scale.len()), 1],

@@ -11,7 +11,7 @@ pub(super) fn pass(gpu: &'static Gpu, join: &Join<'_>, [x, branch]: [u64; 2], bi
     let mask = join.dropout().map(Dropout::mask);
     let (low, high, probability, scale) = mask.map_or((0, 0, 0.0, 1.0), Mask::parts);
     let names = if mask.is_some() { gpu.names(rows) } else { 0 };
-    let (bias, bias_stride) = bias.map_or((0, 0), |bias| (bias.pointer(), bias.stride() as u64));
+    let (bias, bias_stride) = Param::place_of(bias);
     gpu.launch_rows(
         "join",
         (rows.len(), width.div_ceil(CHANNELS)),

@@ -24,6 +24,9 @@ use crate::device::{Device, Error};
 /// Threads of a block where nothing else decides.
 pub(in crate::nn) const THREADS: u32 = 256;
 
+/// Neighbouring numbers that a thread reads and writes at once where a kernel takes quads.
+pub(in crate::nn) const QUAD: usize = 4;
+
 /// Threads of one warp.
 pub(in crate::nn) const WARP: u32 = 32;
 

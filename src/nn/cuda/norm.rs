@@ -37,7 +37,7 @@ pub(super) fn forward(
     if width == 0 {
         return;
     }
-    let (bias, bias_stride) = bias.map_or((0, 0), |bias| (bias.pointer(), bias.stride() as u64));
+    let (bias, bias_stride) = Param::place_of(bias);
     gpu.launch(
         "norm_forward",
         [word(members * rows), 1, 1],
