@@ -47,6 +47,8 @@ demo=(--llm demo --layers 0,3 --controls mappers --seeds 1 --epochs 1 --limit-tr
 sweep demo-cpu cpu 1 "${demo[@]}"
 LIMIT=${LIMIT:-90} sweep demo-gpu "$device" 2 "${demo[@]}"
 row "demo, CPU alone against GPU stacked" "$(python3 "$here/gpu_runs.py" compare "$work/runs-demo-cpu" "$work/runs-demo-gpu")"
+LIMIT=${LIMIT:-90} sweep demo-bf16 "$device/bf16" 2 "${demo[@]}"
+row "the same in bf16" "$(python3 "$here/gpu_runs.py" compare "$work/runs-demo-cpu" "$work/runs-demo-bf16")"
 
 # 4. Speed: a step of BERT-base with a layer of Llama-3-8B's shape, batch 32, pooled plug
 tiny=()

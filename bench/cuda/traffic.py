@@ -1,13 +1,15 @@
-"""What one training step asks of a GPU, without one: launches, bytes that each kernel reads and writes, and
+r"""What one training step asks of a GPU, without one: launches, bytes that each kernel reads and writes, and
 operations of products. Runs a program built for CUDA on the stand-in that counts (bench/cuda/emulate), once
 with one step and once with more, and prints the difference a step.
 
     TRAFFIC=1 bench/cuda/emulate/build.sh target/traffic
-    PROFILE=dev bench/cuda/build-cuda.sh . --bin pifi-probe
+    PROFILE=dev bench/cuda/build-cuda.sh . --bin pifi-probe \
+        --config profile.dev.package.pifi-probe.debug-assertions=false
     python3 bench/cuda/traffic.py target/debug/pifi-probe target/traffic --llm DIR --slm DIR --texts CSV
 
-`CSV` has the columns `text` and `label`; models of real shapes come by `bench/gpu_case.py`. A step of BERT-base
-takes minutes. `--copy` and `--product` are rates of a chip in bytes and operations a second, by which the last
+Debug assertions are left out because they read back what products read, which would count. `CSV` has the
+columns `text` and `label`; models of real shapes come by `bench/gpu_case.py`. A step of BERT-base takes
+minutes. `--copy` and `--product` are rates of a chip in bytes and operations a second, by which the last
 lines turn counts into the least time that they can take: arithmetic, not a measurement.
 """
 

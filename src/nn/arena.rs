@@ -206,12 +206,13 @@ impl Arena {
             }
         }
         #[cfg(feature = "cuda")]
-        if self.buffer.gpu().is_some() {
+        if let Some(gpu) = self.buffer.gpu() {
+            let start = self.buffer.room(gpu, self.buffer.len());
             let apart = |a: Slot, b: Slot| a.offset + a.len <= b.offset || b.offset + b.len <= a.offset;
             assert!(a.zip(b).is_none_or(|(a, b)| apart(a, b)), "parameters overlap");
             for (part, slot) in parts.iter_mut().zip([a, b]) {
                 if let (Some(part), Some(Slot { offset, len })) = (part, slot) {
-                    let pointer = self.buffer.pointer() + 4 * offset as u64;
+                    let pointer = start + 4 * offset as u64;
                     part.stand_at(Place { pointer, stride: self.stride, len });
                 }
             }

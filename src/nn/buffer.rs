@@ -229,6 +229,18 @@ impl Buffer {
         self.memory.as_ref().map_or(0, Memory::pointer)
     }
 
+    /// The same for one whose results meet a linear map: where they stand, and where in bfloat16 too, or 0 if
+    /// no product rounds its factors.
+    pub(super) fn room_rounded(&mut self, gpu: &'static Gpu, len: usize) -> [u64; 2] {
+        let memory = self.on(gpu, len);
+        [memory.pointer(), if gpu.rounds_to_bf16() { memory.room_rounded() } else { 0 }]
+    }
+
+    /// The place of the numbers in bfloat16 on their GPU.
+    pub(super) fn rounded(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |memory| memory.rounded(0..memory.len()))
+    }
+
     /// The memory of numbers on a GPU.
     pub(super) fn memory(&self) -> Option<&Memory> {
         self.memory.as_ref()

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::parallel::{PIECE, run, widest};
 use super::{Buffer, Param};
-use crate::device::{Device, Precision};
+use crate::device::Device;
 use rayon::prelude::*;
 
 /// Numbers as they were stored.
@@ -30,6 +30,23 @@ impl Stored {
         self.len() == 0
     }
 
+    /// The same numbers in bfloat16, to which others are rounded.
+    fn into_halves(self) -> Vec<u8> {
+        match self {
+            Self::F32(numbers) => {
+                let mut bytes = vec![0; 2 * numbers.len()];
+                let pieces = bytes.par_chunks_mut(2 * PIECE).zip(numbers.par_chunks(PIECE));
+                run(numbers.len(), pieces, |(bytes, numbers)| {
+                    for (to, x) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+                        *to = half::bf16::from_f32(*x).to_le_bytes();
+                    }
+                });
+                bytes
+            }
+            Self::Bf16(bytes) => bytes,
+        }
+    }
+
     /// The same numbers in f32, which holds every bfloat16.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
@@ -43,10 +60,14 @@ impl Stored {
     }
 }
 
-/// Whether frozen matrices of bfloat16 stay that on a device: on a GPU where its products round their
-/// factors to it anyway.
-pub fn keeps_halves(device: Device) -> bool {
-    matches!(device, Device::Cpu(_)) || device.precision() == Precision::Bf16
+/// Whether a frozen matrix is kept as bfloat16 on a device: in the host's memory if it is stored as that,
+/// and on a GPU if its products round their factors to it anyway.
+pub fn keeps_halves(device: Device, stored_as_halves: bool) -> bool {
+    match device {
+        Device::Cpu(_) => stored_as_halves,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_, precision) => precision == crate::device::Precision::Bf16,
+    }
 }
 
 /// A parameter that never trains, of K members, `[K, len]`. It has no slot, so nothing can
@@ -63,21 +84,17 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// The members' numbers, all of the same length. Matrices that are stored as bfloat16 stay that: in
-    /// the host's memory, where [`super::linear`] widens them on their way into a product, and on a GPU
-    /// whose products round their factors to it.
+    /// The members' numbers, all of the same length. Matrices that are all stored as bfloat16 stay that in
+    /// the host's memory, where [`super::linear`] widens them on their way into a product. On a GPU whose
+    /// products round their factors to it all matrices become that.
     pub fn matrices(device: Device, members: Vec<Stored>) -> Self {
         let is_half = |member: &Stored| matches!(member, Stored::Bf16(_));
-        if !keeps_halves(device) || !members.iter().all(is_half) {
+        if !keeps_halves(device, members.iter().all(is_half)) {
             return Self::new(device, members.into_iter().map(Stored::into_f32).collect());
         }
         let len = members.first().map_or(0, Stored::len);
         debug_assert!(members.iter().all(|member| member.len() == len));
-        let halves = members.into_iter().filter_map(|member| match member {
-            Stored::Bf16(bytes) => Some(bytes),
-            Stored::F32(_) => None,
-        });
-        let halves: Vec<Vec<u8>> = halves.collect();
+        let halves: Vec<Vec<u8>> = members.into_iter().map(Stored::into_halves).collect();
         #[cfg(feature = "cuda")]
         if let Some(buffer) = Buffer::of_halves(device, &halves, 2 * narrow_stride(len)) {
             return Self { buffer, halves: Vec::new(), len, narrow: true };

@@ -58,8 +58,8 @@ impl Join<'_> {
         }
         #[cfg(feature = "cuda")]
         if let Some(gpu) = branch.gpu() {
-            let at = branch.pointer();
-            return on_gpu::pass(gpu, self, [0, at], bias, at);
+            let at = branch.room(gpu, branch.len());
+            return on_gpu::pass(gpu, self, [0, at], bias, [at, 0]);
         }
         let mask = self.dropout().map(Dropout::mask);
         dropout::each_row(self.rows, self.width, mask, branch, |member, _, factors, y| {
@@ -71,7 +71,11 @@ impl Join<'_> {
         self.check(branch);
         #[cfg(feature = "cuda")]
         if let Some(gpu) = branch.gpu() {
-            let to = y.room(gpu, branch.len());
+            // a stream meets a norm first, the gradient of a branch its linear map
+            let to = match x {
+                Some(_) => [y.room(gpu, branch.len()), 0],
+                None => y.room_rounded(gpu, branch.len()),
+            };
             let x = x.map_or(0, Buffer::pointer);
             return on_gpu::pass(gpu, self, [x, branch.pointer()], bias, to);
         }

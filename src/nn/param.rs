@@ -105,9 +105,10 @@ impl Param<'_> {
         param.map_or((0, 0), |param| (param.pointer(), param.stride() as u64))
     }
 
-    /// Whether they are bfloat16: [`super::linear`] alone reads these.
-    pub(super) fn is_narrow(self) -> bool {
-        self.narrow
+    /// Where member 0's numbers stand in bfloat16: [`super::linear`] alone reads these.
+    pub(super) fn rounded(self) -> u64 {
+        let memory = self.buffer.memory().filter(|_| !self.narrow);
+        memory.map_or(self.pointer(), |memory| memory.rounded(self.offset..self.offset + self.len))
     }
 
     /// Numbers from one member to the next.

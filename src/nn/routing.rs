@@ -86,7 +86,7 @@ impl Routes {
         let routes = &self.lists[member * self.experts + expert];
         #[cfg(feature = "cuda")]
         if let Some(gpu) = dy.gpu() {
-            let to = self.gradients.pointer();
+            let to = self.gradients.room(gpu, self.gradients.len());
             return on_gpu::weight_gradients(gpu, width, routes, [output, dy], to);
         }
         let gradients = self.gradients.cpu_mut();

@@ -7,6 +7,8 @@
 use serde::Serialize;
 
 use super::{Error, Oom, Plan, PlugMode, Study, TrainMode, features};
+use crate::device::Device;
+use crate::nn::frozen::keeps_halves;
 use crate::runs::{Condition, Control};
 
 /// Sizes of the models of a study, in numbers of parameters unless named otherwise.
@@ -28,14 +30,40 @@ pub struct Sizes {
     pub layer: u64,
     /// Of these, in what one token alone passes through (without q and k).
     pub layer_one_token: u64,
-    /// Bytes that each of these takes while it is frozen.
-    pub layer_number_bytes: u64,
     /// F of the LLM.
     pub layer_feed_forward: u64,
     /// E.
     pub layer_width: u64,
     /// C.
     pub classes: u64,
+    /// What a number takes.
+    pub bytes: NumberBytes,
+}
+
+/// Bytes that a number takes in memory, by what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberBytes {
+    /// Of a frozen layer's matrices.
+    pub frozen: u64,
+    /// The value of a parameter that may train.
+    pub value: u64,
+    /// Of activations.
+    pub activation: u64,
+}
+
+impl NumberBytes {
+    /// Frozen layers as they are stored, and f32.
+    pub fn on(device: Device, stored_as_halves: bool) -> Self {
+        // what products read is kept in bfloat16 too: values, and a fifth of a block's activations
+        let rounded = keeps_halves(device, false);
+        let [value, activation] = if rounded { [6, 5] } else { [4, 4] };
+        Self { frozen: if keeps_halves(device, stored_as_halves) { 2 } else { 4 }, value, activation }
+    }
+
+    /// Value, gradient, two moments and the best value so far.
+    fn trained(self) -> u64 {
+        self.value + 16
+    }
 }
 
 impl Sizes {
@@ -189,35 +217,40 @@ impl Held {
 }
 
 /// Bytes of memory that a worker with a stack of `members` cells needs: values, gradients, two
-/// moments and the best values so far of all that trains (5 × 4 bytes), the frozen layer as it is kept,
-/// and activations. A block keeps about 9 rows of its width, 2 of its feed-forward width and one
+/// moments and the best values so far of all that trains, the frozen layer as it is kept, and
+/// activations. A block keeps about 9 rows of its width, 2 of its feed-forward width and one
 /// probability a head and token; the block being worked on needs as much again. 256 MiB stand for
 /// the program, texts and tokenizer.
 pub fn memory_bytes(sizes: &Sizes, work: &Workload, held: Held, members: u64) -> u64 {
     const PROGRAM: u64 = 256 << 20;
-    let Held { plug, train, trained_layer } = held;
+    let (Held { plug, train, trained_layer }, bytes) = (held, sizes.bytes);
     let plug_parameters = sizes.mappers() + sizes.head();
     let rows = (work.batch_size as f64 * work.tokens).ceil() as u64;
     let per_row = 9 * sizes.encoder_width
         + 2 * sizes.encoder_feed_forward
         + sizes.encoder_heads * work.tokens.ceil() as u64;
-    let block = rows * per_row * 4;
+    let block = rows * per_row * bytes.activation;
     let (encoder_memory, activations) = match train {
-        TrainMode::Full => (sizes.encoder * 20 * members, (sizes.encoder_blocks + 1) * block * members),
+        TrainMode::Full => {
+            (sizes.encoder * bytes.trained() * members, (sizes.encoder_blocks + 1) * block * members)
+        }
         // the features of every text, and the pass that computes them
         TrainMode::Plug => {
             let texts = work.train_examples + work.validation_examples + work.test_examples;
             let pass = (sizes.encoder_blocks + 1) * block * features::BATCH as u64 / work.batch_size.max(1);
-            (sizes.encoder * 4 + texts * sizes.encoder_width * 4, pass)
+            (sizes.encoder * bytes.value + texts * sizes.encoder_width * 4, pass)
         }
     };
     let (layer, plug_rows) = match plug {
         PlugMode::Pooled => (sizes.layer_one_token, work.batch_size),
         PlugMode::Sequence => (sizes.layer, rows),
     };
-    let plug_activations = plug_rows * (9 * sizes.layer_width + 3 * sizes.layer_feed_forward) * 4 * 2;
-    let layers = (members * layer * sizes.layer_number_bytes).max(if trained_layer { layer * 20 } else { 0 });
-    PROGRAM + encoder_memory + activations + layers + members * (plug_parameters * 20 + plug_activations)
+    let per_row = 9 * sizes.layer_width + 3 * sizes.layer_feed_forward;
+    let plug_activations = plug_rows * per_row * bytes.activation * 2;
+    let layers =
+        (members * layer * bytes.frozen).max(if trained_layer { layer * bytes.trained() } else { 0 });
+    let plugs = members * (plug_parameters * bytes.trained() + plug_activations);
+    PROGRAM + encoder_memory + activations + layers + plugs
 }
 
 /// What a plan will cost.
@@ -350,10 +383,10 @@ mod tests {
             encoder_heads: 12,
             layer: 218_103_808,
             layer_one_token: 197_132_288,
-            layer_number_bytes: 4,
             layer_feed_forward: 14_336,
             layer_width: 4096,
             classes: 2,
+            bytes: NumberBytes::on(Device::CPU, false),
         }
     }
 
@@ -403,7 +436,12 @@ mod tests {
         // cells with a trained layer are not stacked: four frozen ones need nearly as much
         let both = memory_bytes(&published(), &sst2(), Held { trained_layer: true, ..held }, 4);
         assert_eq!(both - stacked, published().layer_one_token * 4);
-        let halves = memory_bytes(&Sizes { layer_number_bytes: 2, ..published() }, &sst2(), held, 4);
+        let halves = memory_bytes(
+            &Sizes { bytes: NumberBytes::on(Device::CPU, true), ..published() },
+            &sst2(),
+            held,
+            4,
+        );
         assert_eq!(stacked - halves, published().layer_one_token * 2 * 4);
     }
 

@@ -22,7 +22,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Version of the numbers: raised by every change that alters any result, so that older runs are
 /// not taken for runs of this program.
-pub const NUMERICS_VERSION: u32 = 2;
+pub const NUMERICS_VERSION: u32 = 3;
 
 /// A model at one commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

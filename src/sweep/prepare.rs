@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::cost::{self, Estimate, Held, LayerBytes, Rate, Sizes, Workload};
+use super::cost::{self, Estimate, Held, LayerBytes, NumberBytes, Rate, Sizes, Workload};
 use super::inputs::{self, Opened};
 use super::plan::{Inputs, Plan, TaskAt};
 use super::{AsPublished, CheckedStudy, Error, Pooling, Stack};
 use crate::data::{self, Dataset, Source, SplitFiles, TaskSpec};
-use crate::device::{Choice, Device};
+use crate::device::Choice;
 use crate::error::{Context, Failure};
 use crate::hub::alias::Role;
 use crate::hub::tensor::Dtype;
@@ -97,11 +97,11 @@ pub fn prepare(
     let requests = llm.model.layer_requests(&llm.names, depth - 1, scope)?;
     let each = requests.iter().map(|request| index.bytes_of(request)).sum::<Result<u64, _>>()?;
     let tokens = mean_tokens(&slm, &home, study.hyper_parameters.max_length)?;
-    let mut sizes = sizes(&slm, &llm, home.labels.len());
     let is_half = |name: &String| index.tensors.get(name).is_some_and(|it| it.dtype == Dtype::Bf16);
-    if requests.iter().all(|request| is_half(&request.name)) && keeps_halves(study, device) {
-        sizes.layer_number_bytes = 2;
-    }
+    // a control changes its layer in f32
+    let changed = study.controls.iter().any(|it| matches!(it, Control::Random | Control::Shuffled));
+    let half = !changed && requests.iter().all(|request| is_half(&request.name));
+    let sizes = sizes(&slm, &llm, home.labels.len(), NumberBytes::on(device, half));
     let work = Workload {
         train_examples: home.train.examples.len() as u64,
         validation_examples: home.validation.examples.len() as u64,
@@ -243,13 +243,7 @@ fn cached(settings: &Settings, llm: &Opened, scope: Scope) -> u64 {
     abouts.filter(|about| about.identity == identity && about.scope == word).count() as u64
 }
 
-/// Whether matrices of bfloat16 stay that in every cell of a study: a control changes its layer in f32.
-fn keeps_halves(study: &CheckedStudy, device: Device) -> bool {
-    let changed = study.controls.iter().any(|it| matches!(it, Control::Random | Control::Shuffled));
-    !changed && crate::nn::frozen::keeps_halves(device)
-}
-
-fn sizes(slm: &Opened, llm: &Opened, classes: usize) -> Sizes {
+fn sizes(slm: &Opened, llm: &Opened, classes: usize, bytes: NumberBytes) -> Sizes {
     let small = &slm.model.spec;
     let embeddings = small.embeddings.vocab_size * small.embeddings.embedding_size;
     let encoder: usize = small.blocks.iter().map(|block| parameters(block, true)).sum();
@@ -264,10 +258,10 @@ fn sizes(slm: &Opened, llm: &Opened, classes: usize) -> Sizes {
         encoder_heads: block.map_or(0, |block| block.attention.num_heads) as u64,
         layer: last.map_or(0, |block| parameters(block, true)) as u64,
         layer_one_token: last.map_or(0, |block| parameters(block, false)) as u64,
-        layer_number_bytes: 4,
         layer_feed_forward: last.map_or(0, |block| block.intermediate_size) as u64,
         layer_width: llm.model.spec.hidden_size as u64,
         classes: classes as u64,
+        bytes,
     }
 }
 

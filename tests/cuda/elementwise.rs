@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use pifi_probe::device::{Device, Precision};
 use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
 use pifi_probe::nn::frozen::Stored;
@@ -11,23 +10,7 @@ use pifi_probe::nn::norm::{self, Kind, Saved};
 use pifi_probe::nn::{self, Arena, Buffer, Frozen, Layout, residual};
 use pifi_probe::nn::{embedding, linear};
 
-use super::support::{CLOSE, EQUAL, K, agree, buffer, device, random};
-
-/// An arena with two parameters between others, of random numbers.
-fn arena(device: Device, seed: u64, first: usize, second: usize) -> (Arena, [pifi_probe::nn::Slot; 2]) {
-    let mut layout = Layout::default();
-    layout.push("before", &[3]);
-    let first = layout.push("first", &[first]);
-    layout.push("between", &[2]);
-    let second = layout.push("second", &[second]);
-    layout.push("after", &[1]);
-    let mut arena = Arena::zeros(device, Arc::new(layout), K);
-    let len = arena.layout().len();
-    for member in 0..K {
-        arena.write_member(member, &random(seed + member as u64, len));
-    }
-    (arena, [first, second])
-}
+use super::support::{CLOSE, EQUAL, K, agree, arena, buffer, random, rounding};
 
 #[test]
 fn linear_maps_and_their_gradients() {
@@ -62,9 +45,7 @@ fn linear_maps_and_their_gradients() {
 /// in f32, so the definition is held against in f64.
 #[test]
 fn frozen_matrices_of_bfloat16_meet_rounded_rows() {
-    let Some(device) = device() else { return };
-    let Device::Cuda(index, _) = device else { panic!("{device} is no GPU") };
-    let device = Device::Cuda(index, Precision::Bf16);
+    let Some(device) = rounding() else { return };
     let rounded = |x: f32| half::bf16::from_f32(x);
     for (rows, inputs, outputs) in [(1, 5, 3), (7, 33, 2), (70, 16, 40)] {
         let shape = linear::Shape { members: K, rows, inputs, outputs };

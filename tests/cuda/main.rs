@@ -9,6 +9,7 @@ mod attention;
 mod case;
 mod elementwise;
 mod oracle;
+mod rounding;
 mod rows;
 mod support;
 #[path = "../common/tape.rs"]

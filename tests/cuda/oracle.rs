@@ -10,9 +10,9 @@ use pifi_probe::models::families;
 use pifi_probe::models::pooling::Pooling;
 use pifi_probe::models::weights::Checkpoint;
 use pifi_probe::represent::Walk;
-use pifi_probe::verify::{self, Steps};
+use pifi_probe::verify::{self, StepTime, Steps};
 
-use super::support::{CLOSE, agree, device};
+use super::support::{CLOSE, agree, device, rounding};
 use super::tape::Memory;
 
 /// One of every kind; `verify --device cuda` takes all.
@@ -54,6 +54,24 @@ fn reference_outputs_are_reproduced() {
             report.outcome
         );
     }
+}
+
+/// Fifty steps whose products round their factors: the losses of f32, nearly.
+#[test]
+fn training_in_bfloat16_follows_f32() {
+    let (Some(device), Some(rounding)) = (device(), rounding()) else { return };
+    let losses = |device| {
+        let mut losses = Vec::new();
+        let mut observe = |step: StepTime| losses.push(step.loss);
+        let path = fixture("pifi/bert__llama2_last_cls");
+        verify::run_observed(&path, &mut Steps { device, packed: true, observe: &mut observe });
+        losses
+    };
+    let (wide, rounded) = (losses(device), losses(rounding));
+    assert_eq!((wide.len(), rounded.len()), (50, 50));
+    let apart = wide.iter().zip(&rounded).map(|(a, b)| (a - b).abs());
+    let most = apart.fold(0.0, f64::max);
+    assert!(most > 0.0 && most < 1e-2, "{most}: {wide:?} {rounded:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! One computation on two devices.
 
+use std::sync::Arc;
+
 use pifi_probe::device::{Choice, Device, Precision};
-use pifi_probe::nn::{self, Buffer, Rows};
+use pifi_probe::nn::{self, Arena, Buffer, Layout, Rows, Slot};
 use pifi_probe::seed::Seed;
 
 /// Members of every operation under test.
@@ -18,6 +20,14 @@ pub(crate) const EQUAL: f64 = 0.0;
 pub(crate) fn device() -> Option<Device> {
     let found = Choice::Cuda(0, Precision::F32).resolve();
     found.map_err(|error| eprintln!("skipped: {error}")).ok()
+}
+
+/// The same device, whose products round their factors to bfloat16.
+pub(crate) fn rounding() -> Option<Device> {
+    device().map(|device| match device {
+        Device::Cuda(index, _) => Device::Cuda(index, Precision::Bf16),
+        Device::Cpu(_) => panic!("{device} is no GPU"),
+    })
 }
 
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
@@ -48,7 +58,18 @@ fn name(rows: &mut Rows) {
 
 /// Computes on both devices and compares every result within its tolerance.
 pub(crate) fn agree(what: &str, tolerance: f64, compute: impl Fn(Device) -> Vec<(&'static str, Vec<f32>)>) {
-    let Some(gpu) = device() else { return };
+    if let Some(gpu) = device() {
+        agree_on(gpu, what, tolerance, compute);
+    }
+}
+
+/// The same with this GPU.
+pub(crate) fn agree_on(
+    gpu: Device,
+    what: &str,
+    tolerance: f64,
+    compute: impl Fn(Device) -> Vec<(&'static str, Vec<f32>)>,
+) {
     let expected = compute(Device::CPU);
     let found = compute(gpu);
     assert_eq!(nn::check(gpu), Ok(()), "{what}");
@@ -69,4 +90,20 @@ pub(crate) fn agree(what: &str, tolerance: f64, compute: impl Fn(Device) -> Vec<
 /// A buffer of random numbers.
 pub(crate) fn buffer(device: Device, seed: u64, len: usize) -> Buffer {
     Buffer::from_vec(device, random(seed, len))
+}
+
+/// An arena with two parameters between others, of random numbers.
+pub(crate) fn arena(device: Device, seed: u64, first: usize, second: usize) -> (Arena, [Slot; 2]) {
+    let mut layout = Layout::default();
+    layout.push("before", &[3]);
+    let first = layout.push("first", &[first]);
+    layout.push("between", &[2]);
+    let second = layout.push("second", &[second]);
+    layout.push("after", &[1]);
+    let mut arena = Arena::zeros(device, Arc::new(layout), K);
+    let len = arena.layout().len();
+    for member in 0..K {
+        arena.write_member(member, &random(seed + member as u64, len));
+    }
+    (arena, [first, second])
 }

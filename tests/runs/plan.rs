@@ -100,7 +100,7 @@ fn ids_stay_what_they_are_from_version_to_version() {
         r#""limits":{"max_eval_examples":null,"max_train_examples":null},"#,
         r#""llm":{"layer":7,"model":{"repository":"org/llm","revision":"ZEROS"}},"#,
         r#""mask":null,"#,
-        r#""numerics":2,"#,
+        r#""numerics":3,"#,
         r#""plug":"pooled","#,
         r#""pooling":"cls","#,
         r#""seed":0,"#,
@@ -115,7 +115,7 @@ fn ids_stay_what_they_are_from_version_to_version() {
     );
     let expected = expected.replace("DATA", &"d".repeat(64)).replace("ZEROS", &"0".repeat(40));
     assert_eq!(canonical::text(&cell.config), expected);
-    assert_eq!(cell.id, "21eb918c3a99a01d0706578fc8d01ddb");
+    assert_eq!(cell.id, "cc1d5416c40e58782106fd89b05d0870");
 }
 
 #[test]

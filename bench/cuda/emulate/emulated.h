@@ -17,6 +17,9 @@ using std::isfinite;
 struct float4 {
     float x, y, z, w;
 };
+struct uint2 {
+    unsigned x, y;
+};
 
 struct Index {
     unsigned x, y, z;

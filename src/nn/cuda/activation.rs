@@ -22,12 +22,12 @@ pub(super) fn forward(
     y: &mut Buffer,
 ) {
     let ((bias, stride), total) = (Param::place_of(bias), members * rows);
-    let to = y.room(gpu, total * width);
-    let sizes = [rows, total, width].map(word);
+    let [to, rounded] = y.room_rounded(gpu, total * width);
+    let (kind, sizes) = (number(activation), [rows, total, width].map(word));
     gpu.launch_rows(
         "activation_forward",
         (total, width.div_ceil(QUAD)),
-        arguments![number(activation), x.pointer(), bias, stride, to, sizes[0], sizes[1], sizes[2]],
+        arguments![kind, x.pointer(), bias, stride, to, rounded, sizes[0], sizes[1], sizes[2]],
     );
 }
 
@@ -41,12 +41,12 @@ pub(super) fn backward(
     dx: &mut Buffer,
 ) {
     let ((bias, stride), total) = (Param::place_of(bias), members * rows);
-    let to = dx.room(gpu, total * width);
+    let [to, rounded] = dx.room_rounded(gpu, total * width);
     let (kind, sizes) = (number(activation), [rows, total, width].map(word));
     gpu.launch_rows(
         "activation_backward",
         (total, width.div_ceil(QUAD)),
-        arguments![kind, x.pointer(), bias, stride, dy.pointer(), to, sizes[0], sizes[1], sizes[2]],
+        arguments![kind, x.pointer(), bias, stride, dy.pointer(), to, rounded, sizes[0], sizes[1], sizes[2]],
     );
 }
 
@@ -59,8 +59,8 @@ pub(super) fn gated_forward(
 ) {
     assert_eq!(up.len(), gate.len());
     let n = gate.len();
-    let y = y.room(gpu, n);
-    let arguments = arguments![number(activation), gate.pointer(), up.pointer(), y, n as u64];
+    let [y, rounded] = y.room_rounded(gpu, n);
+    let arguments = arguments![number(activation), gate.pointer(), up.pointer(), y, rounded, n as u64];
     gpu.launch_each("gated_forward", n, arguments);
 }
 
@@ -72,8 +72,8 @@ pub(super) fn gated_backward(
     dup: &mut Buffer,
 ) {
     let n = gate.len();
-    let (dgate, dup) = (dgate.room(gpu, n), dup.room(gpu, n));
-    let kind = number(activation);
-    let arguments = arguments![kind, gate.pointer(), up.pointer(), dy.pointer(), dgate, dup, n as u64];
+    let ([dgate, rounded_dgate], [dup, rounded_dup]) = (dgate.room_rounded(gpu, n), dup.room_rounded(gpu, n));
+    let (kind, [gate, up, dy]) = (number(activation), [gate, up, dy].map(Buffer::pointer));
+    let arguments = arguments![kind, gate, up, dy, dgate, rounded_dgate, dup, rounded_dup, n as u64];
     gpu.launch_each("gated_backward", n, arguments);
 }

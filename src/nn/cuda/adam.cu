@@ -1,19 +1,14 @@
 // Adam in one pass over values, gradients and both moments, and the norms that clipping needs.
 #include "common.cuh"
 
-// How many of a run's numbers stand in this quad.
-__device__ inline u32 count_of(u64 len, u64 quad) {
-    u64 left = len - 4 * quad;
-    return left < 4 ? (u32)left : 4;
-}
-
 __device__ inline bool all_zero(Quad quad) {
     return quad.at[0] == 0.0f && quad.at[1] == 0.0f && quad.at[2] == 0.0f && quad.at[3] == 0.0f;
 }
 
-// One run of parameters of every member (blockIdx.y); scale [K] multiplies the gradients.
-extern "C" __global__ void adam_step(float* values, const float* grads, float* first, float* second,
-    const float* scale, u64 offset, u64 len, u64 stride, float shrink, float decay, float towards,
+// One run of parameters of every member (blockIdx.y); scale [K] multiplies the gradients, and `rounded`,
+// which may be absent, holds the values in bfloat16.
+extern "C" __global__ void adam_step(float* values, u16* rounded, const float* grads, float* first,
+    float* second, const float* scale, u64 offset, u64 len, u64 stride, float shrink, float decay, float towards,
     float beta2, float fresh, float root_correction, float eps, float rate, u32 leaves_rest) {
     u64 start = blockIdx.y * stride + offset;
     float by = scale[blockIdx.y];
@@ -34,6 +29,7 @@ extern "C" __global__ void adam_step(float* values, const float* grads, float* f
         store(first + at, m, count);
         store(second + at, v, count);
         store(values + at, value, count);
+        if (rounded) store_rounded(rounded + at, value, count);
     }
 }
 

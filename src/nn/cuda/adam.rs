@@ -23,6 +23,7 @@ pub(super) fn step(
 ) {
     let [values_at, grads, first, second] =
         [values, grads, first, second].map(|arena| arena.buffer().pointer());
+    let rounded = values.buffer().memory().map_or(0, Memory::kept_rounded);
     let (scale_at, stride) = (gpu.floats(scale), values.stride() as u64);
     for run in runs {
         let blocks = run.len.div_ceil(QUAD * THREADS as usize).min(1 << 12) as u32;
@@ -32,6 +33,7 @@ pub(super) fn step(
             [THREADS, 1],
             arguments![
                 values_at,
+                rounded,
                 grads,
                 first,
                 second,

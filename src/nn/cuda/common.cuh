@@ -9,6 +9,7 @@
 #include "emulated.h"
 #endif
 
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
@@ -91,6 +92,35 @@ __device__ inline void store(float* to, Quad quad, u32 count) {
         if (i < count) to[i] = quad.at[i];
 }
 
+// The bits of the bfloat16 nearest to a number, ties to even; a NaN stays one.
+__device__ inline u32 bfloat16_bits(float x) {
+    u32 bits = (u32)__float_as_int(x);
+    return x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
+// A number rounded to bfloat16.
+__device__ inline float to_bfloat16(float x) {
+    return __int_as_float((int)(bfloat16_bits(x) << 16));
+}
+
+// The same as [store], rounded to bfloat16.
+__device__ inline void store_rounded(u16* to, Quad quad, u32 count) {
+    if (count == 4 && (u64)to % 8 == 0) {
+        u32 low = bfloat16_bits(quad.at[0]) | bfloat16_bits(quad.at[1]) << 16;
+        u32 high = bfloat16_bits(quad.at[2]) | bfloat16_bits(quad.at[3]) << 16;
+        *(uint2*)to = uint2{low, high};
+        return;
+    }
+    for (u32 i = 0; i < 4; i++)
+        if (i < count) to[i] = (u16)bfloat16_bits(quad.at[i]);
+}
+
+// How many of `len` numbers stand in this quad.
+__device__ inline u32 count_of(u64 len, u64 quad) {
+    u64 left = len - 4 * quad;
+    return left < 4 ? (u32)left : 4;
+}
+
 struct Words {
     u32 at[4];
 };
@@ -113,15 +143,4 @@ __device__ inline Words philox(u32 c0, u32 c1, u32 c2, u32 c3, u32 k0, u32 k1) {
 // What one channel of a quad is multiplied by: 0 or 1 / (1 - probability).
 __device__ inline float dropout_factor(u32 word, float probability, float scale) {
     return (float)(word >> 8) / 16777216.0f >= probability ? scale : 0.0f;
-}
-
-// The bits of the bfloat16 nearest to a number, ties to even; a NaN stays one.
-__device__ inline u32 bfloat16_bits(float x) {
-    u32 bits = (u32)__float_as_int(x);
-    return x != x ? bits >> 16 | 0x40u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-}
-
-// A number rounded to bfloat16.
-__device__ inline float to_bfloat16(float x) {
-    return __int_as_float((int)(bfloat16_bits(x) << 16));
 }

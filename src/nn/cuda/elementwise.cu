@@ -5,9 +5,12 @@ extern "C" __global__ void fill(float* y, float value, u64 n) {
     EACH(i, n) y[i] = value;
 }
 
-// f32 rounded to the nearest bfloat16, ties to even; a NaN stays one.
-extern "C" __global__ void narrow(const float* x, unsigned short* y, u64 n) {
-    EACH(i, n) y[i] = (unsigned short)bfloat16_bits(x[i]);
+// f32 rounded to bfloat16.
+extern "C" __global__ void narrow(const float* x, u16* y, u64 n) {
+    EACH(quad, (n + 3) / 4) {
+        u32 count = count_of(n, quad);
+        store_rounded(y + 4 * quad, load(x + 4 * quad, count), count);
+    }
 }
 
 extern "C" __global__ void residual_add(const float* x, float* y, u64 n) {
@@ -146,9 +149,9 @@ __device__ inline Quad biased(const float* x, const float* bias, u64 bias_stride
     return value;
 }
 
-// y [K, rows, width] = a(x + bias); bias may be absent, `total` is K times rows.
+// y [K, rows, width] = a(x + bias); bias may be absent, as may y's bfloat16. `total` is K times rows.
 extern "C" __global__ void activation_forward(u32 kind, const float* x, const float* bias, u64 bias_stride,
-    float* y, u32 rows, u32 total, u32 width) {
+    float* y, u16* rounded, u32 rows, u32 total, u32 width) {
     for (u32 row = blockIdx.y; row < total; row += gridDim.y)
         for (u32 channel = 4 * (blockIdx.x * blockDim.x + threadIdx.x); channel < width;
              channel += 4 * gridDim.x * blockDim.x) {
@@ -156,11 +159,12 @@ extern "C" __global__ void activation_forward(u32 kind, const float* x, const fl
             Quad value = biased(x, bias, bias_stride, row, rows, width, channel, count);
             for (u32 i = 0; i < 4; i++) value.at[i] = activate(kind, value.at[i]).value;
             store(y + (u64)row * width + channel, value, count);
+            if (rounded) store_rounded(rounded + (u64)row * width + channel, value, count);
         }
 }
 
 extern "C" __global__ void activation_backward(u32 kind, const float* x, const float* bias, u64 bias_stride,
-    const float* dy, float* dx, u32 rows, u32 total, u32 width) {
+    const float* dy, float* dx, u16* rounded, u32 rows, u32 total, u32 width) {
     for (u32 row = blockIdx.y; row < total; row += gridDim.y)
         for (u32 channel = 4 * (blockIdx.x * blockDim.x + threadIdx.x); channel < width;
              channel += 4 * gridDim.x * blockDim.x) {
@@ -169,20 +173,27 @@ extern "C" __global__ void activation_backward(u32 kind, const float* x, const f
             Quad gradient = load(dy + (u64)row * width + channel, count);
             for (u32 i = 0; i < 4; i++) gradient.at[i] *= activate(kind, value.at[i]).slope;
             store(dx + (u64)row * width + channel, gradient, count);
+            if (rounded) store_rounded(rounded + (u64)row * width + channel, gradient, count);
         }
 }
 
 extern "C" __global__ void gated_forward(
-    u32 kind, const float* gate, const float* up, float* y, u64 n) {
-    EACH(i, n) y[i] = activate(kind, gate[i]).value * up[i];
+    u32 kind, const float* gate, const float* up, float* y, u16* rounded, u64 n) {
+    EACH(i, n) {
+        float value = activate(kind, gate[i]).value * up[i];
+        y[i] = value;
+        if (rounded) rounded[i] = (u16)bfloat16_bits(value);
+    }
 }
 
 extern "C" __global__ void gated_backward(u32 kind, const float* gate, const float* up, const float* dy,
-    float* dgate, float* dup, u64 n) {
+    float* dgate, u16* rounded_dgate, float* dup, u16* rounded_dup, u64 n) {
     EACH(i, n) {
         ValueAndSlope at = activate(kind, gate[i]);
-        float d = dy[i], by = up[i];
-        dgate[i] = d * by * at.slope;
-        dup[i] = d * at.value;
+        float of_gate = dy[i] * up[i] * at.slope, of_up = dy[i] * at.value;
+        dgate[i] = of_gate;
+        dup[i] = of_up;
+        if (rounded_dgate) rounded_dgate[i] = (u16)bfloat16_bits(of_gate);
+        if (rounded_dup) rounded_dup[i] = (u16)bfloat16_bits(of_up);
     }
 }

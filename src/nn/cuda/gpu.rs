@@ -11,7 +11,7 @@ use candle_core::cuda::cudarc::driver::result::{self, DriverError};
 use candle_core::cuda::cudarc::driver::sys;
 
 use super::tables::Tables;
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::nn::Param;
 
 macro_rules! ptx {
@@ -183,6 +183,11 @@ impl Gpu {
 
     pub(in crate::nn) fn device(&self) -> Device {
         self.device
+    }
+
+    /// Whether linear maps hand their factors over in bfloat16.
+    pub(in crate::nn) fn rounds_to_bf16(&self) -> bool {
+        self.device.precision() == Precision::Bf16
     }
 
     /// The first call that was refused, if any.

@@ -5,8 +5,15 @@ use crate::nn::Param;
 use crate::nn::cuda::{Gpu, arguments, word};
 use crate::nn::dropout::{CHANNELS, Dropout, Mask};
 
-/// `to` = x + drop(branch + bias); x may be 0 for none, and `to` may be the branch.
-pub(super) fn pass(gpu: &'static Gpu, join: &Join<'_>, [x, branch]: [u64; 2], bias: Option<Param>, to: u64) {
+/// `to` = x + drop(branch + bias), and `rounded` the same in bfloat16; x and `rounded` may be 0 for none, and
+/// `to` may be the branch.
+pub(super) fn pass(
+    gpu: &'static Gpu,
+    join: &Join<'_>,
+    [x, branch]: [u64; 2],
+    bias: Option<Param>,
+    [to, rounded]: [u64; 2],
+) {
     let Join { members, rows, width, .. } = *join;
     let mask = join.dropout().map(Dropout::mask);
     let (low, high, probability, scale) = mask.map_or((0, 0, 0.0, 1.0), Mask::parts);
@@ -26,6 +33,7 @@ pub(super) fn pass(gpu: &'static Gpu, join: &Join<'_>, [x, branch]: [u64; 2], bi
             probability,
             scale,
             to,
+            rounded,
             word(members),
             word(rows.len()),
             word(width),

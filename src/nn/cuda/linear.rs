@@ -2,43 +2,32 @@
 //! column-major transposes.
 
 use super::Shape;
-use crate::nn::cuda::{Gpu, Memory, Operand, Product, arguments, word};
+use crate::nn::cuda::{Gpu, Operand, Product, arguments, word};
 use crate::nn::param::Place;
 use crate::nn::{Buffer, Param, ParamMut};
 
 /// A weight as the left factor that takes column vectors of inputs to outputs, or back.
-fn weight_operand(shape: Shape, weight: Param, backwards: bool) -> Operand {
+fn weight_operand(gpu: &Gpu, shape: Shape, weight: Param, backwards: bool) -> Operand {
+    let narrow = gpu.rounds_to_bf16();
     Operand {
-        pointer: weight.pointer(),
+        pointer: if narrow { weight.rounded() } else { weight.pointer() },
         stride: weight.stride(),
         leading: shape.inputs,
         transposed: !backwards,
-        narrow: weight.is_narrow(),
+        narrow,
     }
 }
 
-/// Rows of activations, `[K, rows, width]`, as columns.
-fn columns(pointer: u64, rows: usize, width: usize) -> Operand {
+/// Rows of activations, `[K, rows, width]`, as a factor of columns.
+fn columns(gpu: &Gpu, numbers: &Buffer, rows: usize, width: usize) -> Operand {
+    let narrow = gpu.rounds_to_bf16();
+    let pointer = if narrow { numbers.rounded() } else { numbers.pointer() };
+    Operand { narrow, ..results(pointer, rows, width) }
+}
+
+/// Rows of activations as columns of results.
+fn results(pointer: u64, rows: usize, width: usize) -> Operand {
     Operand { pointer, stride: rows * width, leading: width, transposed: false, narrow: false }
-}
-
-/// Rows of activations for a product with a weight: rounded to bfloat16 where it is kept as that. The
-/// memory is theirs until the product has been handed over.
-fn meeting(
-    gpu: &'static Gpu,
-    weight: Param,
-    numbers: &Buffer,
-    rows: usize,
-    width: usize,
-) -> (Operand, Option<Memory>) {
-    let wide = columns(numbers.pointer(), rows, width);
-    if !weight.is_narrow() {
-        return (wide, None);
-    }
-    let count = numbers.len();
-    let narrow = Memory::new(gpu, count.div_ceil(2));
-    gpu.launch_each("narrow", count, arguments![numbers.pointer(), narrow.pointer(), count as u64]);
-    (Operand { pointer: narrow.pointer(), narrow: true, ..wide }, Some(narrow))
 }
 
 pub(super) fn forward(
@@ -56,15 +45,14 @@ pub(super) fn forward(
     } else if inputs == 0 {
         y.fill(0.0);
     }
-    let (x, _kept) = meeting(gpu, weight, x, rows, inputs);
     gpu.multiply(&Product {
         members,
         m: outputs,
         n: rows,
         k: inputs,
-        a: weight_operand(shape, weight, false),
-        b: x,
-        c: columns(to, rows, outputs),
+        a: weight_operand(gpu, shape, weight, false),
+        b: columns(gpu, x, rows, inputs),
+        c: results(to, rows, outputs),
         accumulate: bias.is_some(),
     });
 }
@@ -82,15 +70,14 @@ pub(super) fn backward_input(
     if outputs == 0 && !accumulate {
         dx.fill(0.0);
     }
-    let (dy, _kept) = meeting(gpu, weight, dy, rows, outputs);
     gpu.multiply(&Product {
         members,
         m: inputs,
         n: rows,
         k: outputs,
-        a: weight_operand(shape, weight, true),
-        b: dy,
-        c: columns(to, rows, inputs),
+        a: weight_operand(gpu, shape, weight, true),
+        b: columns(gpu, dy, rows, outputs),
+        c: results(to, rows, inputs),
         accumulate,
     });
 }
@@ -108,14 +95,13 @@ pub(super) fn backward_weight(
         0 => (dweight.place(gpu, members), true),
         _ => dweight.place_to_write(gpu, members),
     };
-    let dy = columns(dy.pointer(), rows, outputs);
     gpu.multiply(&Product {
         members,
         m: inputs,
         n: outputs,
         k: rows,
-        a: columns(x.pointer(), rows, inputs),
-        b: Operand { transposed: true, ..dy },
+        a: columns(gpu, x, rows, inputs),
+        b: Operand { transposed: true, ..columns(gpu, dy, rows, outputs) },
         c: Operand { pointer, stride, leading: inputs, transposed: false, narrow: false },
         accumulate,
     });

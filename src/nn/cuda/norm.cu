@@ -6,10 +6,11 @@ __device__ inline float weight_offset(u32 kind) {
     return kind == 2 ? 1.0f : 0.0f;
 }
 
-// One block a row of x [K, rows, width]; weights of a member start `stride` numbers apart.
+// One block a row of x [K, rows, width]; weights of a member start `stride` numbers apart. `rounded`, here
+// and elsewhere, is y in bfloat16, and may be absent.
 extern "C" __global__ void norm_forward(u32 kind, double eps, const float* x, const float* weight,
-    u64 weight_stride, const float* bias, u64 bias_stride, float* y, float* means, float* inverses,
-    u32 rows, u32 width) {
+    u64 weight_stride, const float* bias, u64 bias_stride, float* y, u16* rounded, float* means,
+    float* inverses, u32 rows, u32 width) {
     u32 row = blockIdx.x, member = row / rows;
     x += (u64)row * width;
     y += (u64)row * width;
@@ -31,6 +32,7 @@ extern "C" __global__ void norm_forward(u32 kind, double eps, const float* x, co
         float value = (x[i] - m) * inverse * (weight_offset(kind) + weight[i]);
         if (bias) value += bias[member * bias_stride + i];
         y[i] = value;
+        if (rounded) rounded[(u64)row * width + i] = (u16)bfloat16_bits(value);
     }
     if (threadIdx.x == 0) {
         means[row] = m;

@@ -31,7 +31,7 @@ pub(super) fn forward(
     saved: &mut Saved,
 ) {
     let Shape { members, rows, width } = shape;
-    let to = y.room(gpu, shape.len());
+    let [to, rounded] = y.room_rounded(gpu, shape.len());
     let mean = saved.mean.room(gpu, members * rows);
     let inverse = saved.inverse_deviation.room(gpu, members * rows);
     if width == 0 {
@@ -51,6 +51,7 @@ pub(super) fn forward(
             bias,
             bias_stride,
             to,
+            rounded,
             mean,
             inverse,
             word(rows),

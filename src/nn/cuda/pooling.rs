@@ -34,7 +34,7 @@ pub(super) fn scatter_add(
     let total = members * rows.len();
     let all = dx.len() / members / width;
     assert!(rows.iter().all(|&row| row < all));
-    let (numbers, dy, to) = (gpu.table(&words_of(rows)), dy.pointer(), dx.pointer());
+    let (numbers, dy, to) = (gpu.table(&words_of(rows)), dy.pointer(), dx.room(gpu, dx.len()));
     let (all, count, width_word) = (word(all), word(rows.len()), word(width));
     if rows.is_sorted_by(|a, b| a < b) {
         let arguments = arguments![dy, numbers, to, all, count, word(total), width_word];

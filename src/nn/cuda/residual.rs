@@ -37,7 +37,7 @@ pub(super) fn zero_rows(
 ) {
     let marks: Vec<u32> = (0..rows).map(|row| u32::from(zero(row))).collect();
     let total = members * rows;
-    let arguments = arguments![x.pointer(), gpu.table(&marks), word(rows), word(total), word(width)];
+    let arguments = arguments![x.room(gpu, x.len()), gpu.table(&marks), word(rows), word(total), word(width)];
     gpu.launch_rows("zero_rows", (total, width), arguments);
 }
 

@@ -21,7 +21,7 @@ pub(super) fn rotate(
         "rotate",
         (total, pairs),
         arguments![
-            x.pointer(),
+            x.room(gpu, x.len()),
             positions,
             cosines,
             sines,

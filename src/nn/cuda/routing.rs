@@ -31,7 +31,7 @@ pub(super) fn scatter_weighted(
 ) {
     let count = routes.len();
     let (numbers, weights) = (numbers(gpu, routes), weights(gpu, routes));
-    let arguments = arguments![x.pointer(), numbers, weights, y.pointer(), word(count), word(width)];
+    let arguments = arguments![x.pointer(), numbers, weights, y.room(gpu, y.len()), word(count), word(width)];
     gpu.launch_rows("scatter_weighted", (count, width), arguments);
 }
 

@@ -109,8 +109,8 @@ extern "C" __global__ void rotate(float* x, const u32* positions, const float* c
 // [3, rows], position and low and high word of the example's id, nothing is dropped. A thread takes four
 // channels of a row, whose mask it draws once for all members. y may be the branch.
 extern "C" __global__ void join(const float* x, const float* branch, const float* bias, u64 bias_stride,
-    const u32* names, u32 seed_low, u32 seed_high, float probability, float scale, float* y, u32 members,
-    u32 rows, u32 width) {
+    const u32* names, u32 seed_low, u32 seed_high, float probability, float scale, float* y, u16* rounded,
+    u32 members, u32 rows, u32 width) {
     u32 quads = (width + 3) / 4;
     for (u32 row = blockIdx.y; row < rows; row += gridDim.y)
         for (u32 quad = blockIdx.x * blockDim.x + threadIdx.x; quad < quads; quad += gridDim.x * blockDim.x) {
@@ -135,6 +135,7 @@ extern "C" __global__ void join(const float* x, const float* branch, const float
                     for (u32 i = 0; i < 4; i++) value.at[i] += stream.at[i];
                 }
                 store(y + at, value, count);
+                if (rounded) store_rounded(rounded + at, value, count);
             }
         }
 }
