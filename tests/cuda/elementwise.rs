@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pifi_probe::device::Device;
 use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments, gradient_norms, gradient_norms_of};
 use pifi_probe::nn::frozen::Stored;
@@ -10,33 +11,68 @@ use pifi_probe::nn::norm::{self, Kind, Saved};
 use pifi_probe::nn::{self, Arena, Buffer, Frozen, Layout, residual};
 use pifi_probe::nn::{embedding, linear};
 
-use super::support::{CLOSE, EQUAL, K, agree, arena, buffer, random, rounding};
+use super::support::{CLOSE, EQUAL, K, agree, agree_on, arena, buffer, random, rounding};
+
+/// A map that trains and a frozen one, forward and backward, of factors that went through `given`.
+fn linear_maps(
+    shape: linear::Shape,
+    device: Device,
+    given: impl Fn(Vec<f32>) -> Vec<f32>,
+) -> Vec<(&'static str, Vec<f32>)> {
+    let linear::Shape { members, rows, inputs, outputs } = shape;
+    let x = Buffer::from_vec(device, given(random(1, members * rows * inputs)));
+    let dy = Buffer::from_vec(device, given(random(2, members * rows * outputs)));
+    let (mut values, [weight, bias]) = arena(device, 3, inputs * outputs, outputs);
+    for member in 0..members {
+        let own = values.read(weight, member).into_owned();
+        values.write(weight, member, &given(own));
+    }
+    let (mut grads, _) = arena(device, 9, inputs * outputs, outputs);
+    let frozen = (0..members).map(|k| Stored::F32(given(random(20 + k as u64, inputs * outputs))));
+    let frozen = Frozen::matrices(device, frozen.collect());
+    let (mut y, mut plain, mut dx) = (Buffer::default(), Buffer::default(), Buffer::default());
+    let w = values.param(weight);
+    linear::forward(shape, &x, w, Some(values.param(bias)), &mut y);
+    linear::forward(shape, &x, frozen.param(), None, &mut plain);
+    linear::backward_input(shape, &dy, w, &mut dx, false);
+    linear::backward_input(shape, &dy, frozen.param(), &mut dx, true);
+    linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
+    // no product, so that nothing is rounded
+    let dy = buffer(device, 2, members * rows * outputs);
+    linear::backward_bias(shape, &dy, grads.param_mut(bias));
+    let (one, mut later) = (linear::Shape { members: 1, ..shape }, Buffer::default());
+    let first = Buffer::from_vec(device, given(random(1, rows * inputs)));
+    linear::forward(one, &first, w.from_member(members - 1), None, &mut later);
+    vec![
+        ("y", y.to_vec()),
+        ("frozen y", plain.to_vec()),
+        ("dx", dx.to_vec()),
+        ("gradients", grads.read_all().into_owned()),
+        ("a later member's y", later.to_vec()),
+    ]
+}
+
+const LINEAR: [(usize, usize, usize); 4] = [(1, 5, 3), (7, 33, 2), (70, 16, 40), (2, 1, 1)];
 
 #[test]
 fn linear_maps_and_their_gradients() {
-    for (rows, inputs, outputs) in [(1, 5, 3), (7, 33, 2), (70, 16, 40), (2, 1, 1)] {
-        agree(&format!("linear {rows} {inputs} {outputs}"), CLOSE, |device| {
-            let shape = linear::Shape { members: K, rows, inputs, outputs };
-            let x = buffer(device, 1, K * rows * inputs);
-            let dy = buffer(device, 2, K * rows * outputs);
-            let (values, [weight, bias]) = arena(device, 3, inputs * outputs, outputs);
-            let (mut grads, _) = arena(device, 9, inputs * outputs, outputs);
-            let frozen =
-                Frozen::new(device, (0..K).map(|k| random(20 + k as u64, inputs * outputs)).collect());
-            let (mut y, mut plain, mut dx) = (Buffer::default(), Buffer::default(), Buffer::default());
-            let w = values.param(weight);
-            linear::forward(shape, &x, w, Some(values.param(bias)), &mut y);
-            linear::forward(shape, &x, frozen.param(), None, &mut plain);
-            linear::backward_input(shape, &dy, w, &mut dx, false);
-            linear::backward_input(shape, &dy, frozen.param(), &mut dx, true);
-            linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
-            linear::backward_bias(shape, &dy, grads.param_mut(bias));
-            vec![
-                ("y", y.to_vec()),
-                ("frozen y", plain.to_vec()),
-                ("dx", dx.to_vec()),
-                ("gradients", grads.read_all().into_owned()),
-            ]
+    for (rows, inputs, outputs) in LINEAR {
+        let shape = linear::Shape { members: K, rows, inputs, outputs };
+        agree(&format!("{shape:?}"), CLOSE, |device| linear_maps(shape, device, |numbers| numbers));
+    }
+}
+
+/// Where factors are rounded, the CPU computes with factors that were rounded beforehand.
+#[test]
+fn linear_maps_round_both_factors() {
+    let Some(gpu) = rounding() else { return };
+    for (rows, inputs, outputs) in LINEAR {
+        let shape = linear::Shape { members: K, rows, inputs, outputs };
+        agree_on(gpu, &format!("{shape:?}, rounded"), CLOSE, |device| {
+            linear_maps(shape, device, |numbers| match device {
+                Device::Cpu(_) => numbers.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect(),
+                Device::Cuda(..) => numbers,
+            })
         });
     }
 }

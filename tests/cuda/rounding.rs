@@ -7,62 +7,15 @@ use pifi_probe::device::{Device, Precision};
 use pifi_probe::nn::activation::{self, Activation};
 use pifi_probe::nn::adam::{Adam, Moments};
 use pifi_probe::nn::dropout::Dropout;
-use pifi_probe::nn::frozen::Stored;
 use pifi_probe::nn::join::Join;
 use pifi_probe::nn::norm::{self, Kind, Saved};
 use pifi_probe::nn::rotary::{self, Table};
 use pifi_probe::nn::routing::{self, Routes};
-use pifi_probe::nn::{self, Arena, Buffer, DropoutKey, Frozen, Param, linear, pooling, residual};
+use pifi_probe::nn::{self, Arena, Buffer, DropoutKey, Param, linear, pooling, residual};
 use pifi_probe::seed::Seed;
 use pifi_probe::sweep::cost::NumberBytes;
 
-use super::support::{CLOSE, K, agree_on, arena, buffer, packed, random, rounding};
-
-fn rounded(numbers: &[f32]) -> Vec<f32> {
-    numbers.iter().map(|x| half::bf16::from_f32(*x).to_f32()).collect()
-}
-
-/// The products of rounded factors, as f32 computes them of factors that the CPU rounds beforehand.
-#[test]
-fn linear_maps_round_both_factors() {
-    let Some(device) = rounding() else { return };
-    for (rows, inputs, outputs) in [(1, 5, 3), (7, 33, 2), (70, 16, 40), (2, 1, 1)] {
-        agree_on(device, &format!("linear {rows} {inputs} {outputs}"), CLOSE, |device| {
-            let given = |numbers: Vec<f32>| match device {
-                Device::Cpu(_) => rounded(&numbers),
-                Device::Cuda(..) => numbers,
-            };
-            let shape = linear::Shape { members: K, rows, inputs, outputs };
-            let x = Buffer::from_vec(device, given(random(1, K * rows * inputs)));
-            let dy = Buffer::from_vec(device, given(random(2, K * rows * outputs)));
-            let (mut values, [weight, bias]) = arena(device, 3, inputs * outputs, outputs);
-            for member in 0..K {
-                let own = values.read(weight, member).into_owned();
-                values.write(weight, member, &given(own));
-            }
-            let (mut grads, _) = arena(device, 9, inputs * outputs, outputs);
-            let members = (0..K).map(|k| given(random(20 + k as u64, inputs * outputs)));
-            let frozen = Frozen::matrices(device, members.map(Stored::F32).collect());
-            let (mut y, mut plain, mut dx) = (Buffer::default(), Buffer::default(), Buffer::default());
-            let w = values.param(weight);
-            linear::forward(shape, &x, w, Some(values.param(bias)), &mut y);
-            linear::forward(shape, &x, frozen.param(), None, &mut plain);
-            linear::backward_input(shape, &dy, w, &mut dx, false);
-            linear::backward_input(shape, &dy, frozen.param(), &mut dx, true);
-            linear::backward_weight(shape, &x, &dy, grads.param_mut(weight));
-            let (one, mut later) = (linear::Shape { members: 1, ..shape }, Buffer::default());
-            let first = Buffer::from_vec(device, given(random(1, rows * inputs)));
-            linear::forward(one, &first, w.from_member(K - 1), None, &mut later);
-            vec![
-                ("y", y.to_vec()),
-                ("frozen y", plain.to_vec()),
-                ("dx", dx.to_vec()),
-                ("gradients", grads.read_all().into_owned()),
-                ("a later member's y", later.to_vec()),
-            ]
-        });
-    }
-}
+use super::support::{K, arena, buffer, packed, random, rounding};
 
 /// Rows and their width, on and off the four numbers that kernels write at once.
 const ROWS: usize = 6;
